@@ -1,0 +1,3 @@
+//! The host tool.
+
+fn main() {}
