@@ -1,2 +1,34 @@
-//! Skein's arch crate.
+//! The machine below Skein: addresses, CPUs, time, locks, per-CPU data, page-table entries, and
+//! everything that only the processor can do.
+//!
+//! Two backends stand behind one set of names and are chosen by the target alone:
+//!
+//! - `x86_64` for the kernel's own target (`target_os = "none"`);
+//! - `hosted` for `cargo test`: simulated CPUs, a manual clock, simulated physical memory, and one
+//!   TLB per simulated CPU that really goes stale, so that a forgotten shootdown fails a test.
+//!
+//! The portable vocabulary is in the modules of this folder; what a backend must provide is the
+//! list of re-exports below. Nearly all of the kernel's `unsafe` code lives in this crate.
 #![cfg_attr(target_os = "none", no_std)]
+
+extern crate alloc;
+#[cfg(not(target_os = "none"))]
+extern crate std;
+
+pub mod addr;
+pub mod context;
+pub mod cpu;
+pub mod paging;
+pub mod sync;
+pub mod time;
+
+#[cfg(not(target_os = "none"))]
+#[path = "hosted/mod.rs"]
+mod machine;
+#[cfg(target_os = "none")]
+#[path = "x86_64/mod.rs"]
+mod machine;
+
+#[cfg(not(target_os = "none"))]
+pub use machine::set_current_cpu;
+pub use machine::{current_cpu, interrupts, preempt, relax};

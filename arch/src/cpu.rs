@@ -1,0 +1,200 @@
+//! CPU numbers and sets of them.
+//!
+//! A [`CpuId`] is the kernel's own dense number: 0 is the boot processor. APIC ids, which may be
+//! sparse and large, stay inside the machine backend.
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// The most CPUs that Skein manages. Sets of CPUs have this many bits.
+pub const MAX_CPUS: usize = 256;
+const WORDS: usize = MAX_CPUS / 64;
+
+/// A CPU, numbered densely from zero in the order of bring-up; below [`MAX_CPUS`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CpuId(u16);
+
+impl CpuId {
+    /// The boot processor.
+    pub const BOOT: Self = Self(0);
+
+    /// CPU number `index`.
+    ///
+    /// # Panics
+    /// When `index` is [`MAX_CPUS`] or more.
+    #[must_use]
+    pub const fn new(index: usize) -> Self {
+        assert!(index < MAX_CPUS, "CPU number out of range");
+        Self(index as u16)
+    }
+
+    /// The CPU's number, for indexing per-CPU data.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl core::fmt::Display for CpuId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A set of CPUs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct CpuMask([u64; WORDS]);
+
+impl CpuMask {
+    /// No CPU.
+    pub const EMPTY: Self = Self([0; WORDS]);
+    /// Every CPU that could exist.
+    pub const ALL: Self = Self([u64::MAX; WORDS]);
+
+    /// The set that holds `cpu` alone.
+    #[must_use]
+    pub const fn only(cpu: CpuId) -> Self {
+        let mut words = [0; WORDS];
+        words[cpu.index() / 64] = 1 << (cpu.index() % 64);
+        Self(words)
+    }
+
+    /// CPUs `0 .. count`.
+    #[must_use]
+    pub fn first(count: usize) -> Self {
+        (0..count).map(CpuId::new).collect()
+    }
+
+    /// The set whose 64-bit words, lowest CPUs first, are `words`.
+    #[must_use]
+    pub const fn from_words(words: [u64; WORDS]) -> Self {
+        Self(words)
+    }
+
+    /// The set as 64-bit words, lowest CPUs first.
+    #[must_use]
+    pub const fn words(&self) -> &[u64; WORDS] {
+        &self.0
+    }
+
+    /// Whether `cpu` is in the set.
+    #[must_use]
+    pub const fn contains(&self, cpu: CpuId) -> bool {
+        self.0[cpu.index() / 64] & 1 << (cpu.index() % 64) != 0
+    }
+
+    /// Adds `cpu`.
+    pub const fn insert(&mut self, cpu: CpuId) {
+        self.0[cpu.index() / 64] |= 1 << (cpu.index() % 64);
+    }
+
+    /// Removes `cpu`.
+    pub const fn remove(&mut self, cpu: CpuId) {
+        self.0[cpu.index() / 64] &= !(1 << (cpu.index() % 64));
+    }
+
+    /// Whether the set is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; WORDS]
+    }
+
+    /// How many CPUs are in the set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The CPUs in both sets.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(core::array::from_fn(|i| self.0[i] & other.0[i]))
+    }
+
+    /// The lowest CPU of the set.
+    #[must_use]
+    pub fn lowest(&self) -> Option<CpuId> {
+        self.iter().next()
+    }
+
+    /// The CPUs of the set in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = CpuId> + use<> {
+        let words = self.0;
+        (0..WORDS).flat_map(move |i| {
+            let mut word = words[i];
+            core::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+                word &= word - 1;
+                Some(CpuId::new(i * 64 + bit))
+            })
+        })
+    }
+}
+
+impl FromIterator<CpuId> for CpuMask {
+    fn from_iter<I: IntoIterator<Item = CpuId>>(cpus: I) -> Self {
+        let mut mask = Self::EMPTY;
+        cpus.into_iter().for_each(|cpu| mask.insert(cpu));
+        mask
+    }
+}
+
+/// A set of CPUs that several CPUs change at once, one bit at a time.
+///
+/// A snapshot ([`load`](Self::load)) reads word by word: it is not one instant of the whole set, but each bit
+/// is a value that it had during the call.
+#[derive(Debug)]
+pub struct AtomicCpuMask([AtomicU64; WORDS]);
+
+impl Default for AtomicCpuMask {
+    fn default() -> Self {
+        Self(core::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl AtomicCpuMask {
+    /// Adds `cpu` and says whether it was absent.
+    pub fn insert(&self, cpu: CpuId, order: Ordering) -> bool {
+        let bit = 1 << (cpu.index() % 64);
+        self.0[cpu.index() / 64].fetch_or(bit, order) & bit == 0
+    }
+
+    /// Removes `cpu` and says whether it was present.
+    pub fn remove(&self, cpu: CpuId, order: Ordering) -> bool {
+        let bit = 1 << (cpu.index() % 64);
+        self.0[cpu.index() / 64].fetch_and(!bit, order) & bit != 0
+    }
+
+    /// Whether `cpu` is in the set.
+    pub fn contains(&self, cpu: CpuId, order: Ordering) -> bool {
+        self.0[cpu.index() / 64].load(order) & 1 << (cpu.index() % 64) != 0
+    }
+
+    /// A snapshot of the set.
+    pub fn load(&self, order: Ordering) -> CpuMask {
+        CpuMask(core::array::from_fn(|i| self.0[i].load(order)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_lists_its_cpus_in_order() {
+        let cpus = [CpuId::new(200), CpuId::new(3), CpuId::new(64)];
+        let mask: CpuMask = cpus.into_iter().collect();
+        let listed: Vec<usize> = mask.iter().map(CpuId::index).collect();
+        assert_eq!(listed, [3, 64, 200]);
+        assert_eq!(mask.len(), 3);
+        assert_eq!(mask.lowest(), Some(CpuId::new(3)));
+    }
+
+    #[test]
+    fn insert_and_remove_report_the_change() {
+        let mask = AtomicCpuMask::default();
+        assert!(mask.insert(CpuId::new(70), Ordering::Relaxed));
+        assert!(!mask.insert(CpuId::new(70), Ordering::Relaxed));
+        assert!(mask.remove(CpuId::new(70), Ordering::Relaxed));
+        assert!(mask.load(Ordering::Relaxed).is_empty());
+    }
+}

@@ -1,0 +1,35 @@
+//! The stand-in for a machine that `cargo test` uses.
+//!
+//! Every host thread is a simulated CPU: number 0 unless [`set_current_cpu`] says otherwise. Interrupts and
+//! preemption are counters of the thread. Nothing here knows the real processor.
+
+use core::cell::Cell;
+use std::thread_local;
+
+use crate::cpu::CpuId;
+
+pub mod interrupts;
+pub mod preempt;
+
+thread_local! {
+    static CURRENT: Cell<CpuId> = const { Cell::new(CpuId::BOOT) };
+}
+
+/// The simulated CPU that this host thread plays.
+#[must_use]
+pub fn current_cpu() -> CpuId {
+    CURRENT.get()
+}
+
+/// Makes this host thread play `cpu` from now on.
+pub fn set_current_cpu(cpu: CpuId) {
+    CURRENT.set(cpu);
+}
+
+/// A pause in a spin loop: lets other host threads run.
+pub fn relax() {
+    #[cfg(loom)]
+    loom::thread::yield_now();
+    #[cfg(not(loom))]
+    std::thread::yield_now();
+}
