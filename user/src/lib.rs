@@ -1,1 +1,13 @@
-//! Guest programs.
+//! Guest programs of Skein: ordinary Linux programs, static and linked against musl.
+//!
+//! Nothing here knows the kernel from within. Every program runs unchanged on Linux, and that is how the
+//! [`suite`] is judged first.
+//!
+//! - [`init`]: the first process: mounts, console shell, orphans, orderly power-off.
+//! - [`shell`]: the small shell for root file systems without busybox.
+//! - [`suite`]: the guest test suite, with a harness of its own.
+//! - [`sys`]: system calls by number, without a C library in between.
+
+pub mod init;
+pub mod suite;
+pub mod sys;

@@ -1,0 +1,43 @@
+//! The guest test suite.
+//!
+//! Several hundred small cases say what Linux does; the same binary runs on Linux and on Skein. Each case runs
+//! in a fresh process ([`harness`]), may use anything of [`support`], fails by panicking, and stands in the table
+//! of its area. Cases assume nothing about how fast the machine is.
+
+// A case fails by panicking, and says where.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+mod support;
+
+mod process;
+
+pub use harness::main;
+
+/// One test: a name within its area and the function that panics when the kernel is wrong.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    run: fn(),
+}
+
+/// The cases of one area, in the order in which they run.
+#[derive(Clone, Copy)]
+struct Area {
+    name: &'static str,
+    cases: &'static [Case],
+}
+
+/// Lists functions of this module as the cases of an area.
+macro_rules! area {
+    ($name:literal: $($case:ident),* $(,)?) => {
+        pub(super) const AREA: $crate::suite::Area = $crate::suite::Area {
+            name: $name,
+            cases: &[$($crate::suite::Case { name: stringify!($case), run: $case }),*],
+        };
+    };
+}
+use area;
+
+/// Every area, in the order in which it runs.
+const AREAS: &[Area] = &[process::AREA];
