@@ -1,0 +1,1 @@
+//! Interrupt dispatch and per-CPU statistics.

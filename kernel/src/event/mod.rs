@@ -1,0 +1,1 @@
+//! Event sources and multiplexing: eventfd, timerfd, poll, select, epoll.

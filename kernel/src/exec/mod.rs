@@ -1,0 +1,1 @@
+//! Loading ELF programs (execve(2)).

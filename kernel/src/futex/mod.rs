@@ -1,0 +1,1 @@
+//! Fast user-space locking (futex(2)).

@@ -1,0 +1,1 @@
+//! The kernel's glue to the memory manager: heap, user copies, memory system calls.

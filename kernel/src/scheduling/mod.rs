@@ -1,0 +1,1 @@
+//! Running threads on CPUs: switching, blocking, wait queues, sleeping locks.

@@ -1,0 +1,1 @@
+//! POSIX signals as Linux delivers them.

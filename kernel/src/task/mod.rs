@@ -1,0 +1,4 @@
+//! Processes and threads.
+
+/// A thread: what the scheduler runs.
+pub struct Thread {}

@@ -1,0 +1,1 @@
+//! Clocks, timer queues and the system calls on them.
