@@ -20,8 +20,10 @@ ranks! {
     PROCESS_TABLE = 10;
     /// One process: children, exit state, timers.
     PROCESS = 14;
-    /// Signal state of one process: actions, shared and private pending sets, group stop.
+    /// Signal state of one process: shared and private pending sets, masks, group stop, list of threads.
     SIGNAL = 18;
+    /// The signal actions of the processes that share them.
+    ACTIONS = 20;
     /// A thread's own small state: name, credentials, resource limits.
     THREAD = 22;
     /// The descriptor table of a process.
@@ -52,6 +54,8 @@ ranks! {
     TASK = 58;
     /// A CPU's run queue.
     RUN_QUEUE = 62;
+    /// A shard of the table of process and thread ids.
+    IDENTITY = 64;
     /// Free lists of frames.
     FRAMES = 66;
     /// The kernel heap.

@@ -1,0 +1,71 @@
+//! The thread that runs on this CPU: [`current`].
+//!
+//! The scheduler calls [`set_current`] at each switch, with the incoming thread; it keeps that thread alive until
+//! the next switch on that CPU has finished.
+
+use alloc::sync::Arc;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr;
+
+use arch::cpu::MAX_CPUS;
+use arch::preempt;
+use arch::sync::atomic::{AtomicPtr, Ordering};
+use crossbeam_utils::CachePadded;
+
+use super::thread::Thread;
+
+/// Each CPU writes and reads only its own entry, so the accesses are relaxed.
+static CURRENT: [CachePadded<AtomicPtr<Thread>>; MAX_CPUS] =
+    [const { CachePadded::new(AtomicPtr::new(ptr::null_mut())) }; MAX_CPUS];
+
+/// A reference to the thread that holds it. It cannot leave its thread, so the thread outlives it.
+#[derive(Clone, Copy)]
+pub struct CurrentThread(&'static Thread, PhantomData<*mut ()>);
+
+impl CurrentThread {
+    /// A counted reference to the same thread.
+    #[must_use]
+    pub fn to_arc(self) -> Arc<Thread> {
+        self.0.to_arc()
+    }
+}
+
+impl Deref for CurrentThread {
+    type Target = Thread;
+    fn deref(&self) -> &Thread {
+        self.0
+    }
+}
+
+/// The thread that runs this.
+///
+/// # Panics
+/// Before the scheduler runs its first thread on this CPU.
+#[must_use]
+pub fn current() -> CurrentThread {
+    try_current().expect("no thread runs here yet")
+}
+
+/// The thread that runs this, or `None` before the scheduler runs its first thread on this CPU.
+#[must_use]
+pub fn try_current() -> Option<CurrentThread> {
+    // Between reading the CPU's number and the entry the thread must not migrate.
+    preempt::disable();
+    let thread = CURRENT[arch::current_cpu().index()].load(Ordering::Relaxed);
+    preempt::enable();
+    // SAFETY: the entry is null or was set by `set_current`, whose contract keeps the thread alive while it runs;
+    // the reference stays with the running thread, for `CurrentThread` is neither `Send` nor `Sync`.
+    let thread = unsafe { thread.as_ref() }?;
+    Some(CurrentThread(thread, PhantomData))
+}
+
+/// Makes `thread` the one that runs on this CPU.
+///
+/// # Safety
+/// Preemption is off; this CPU is about to run `thread`, or runs it already; and the caller keeps `thread` alive
+/// until this CPU has switched away from it.
+pub unsafe fn set_current(thread: &Thread) {
+    let pointer = ptr::from_ref(thread).cast_mut();
+    CURRENT[arch::current_cpu().index()].store(pointer, Ordering::Relaxed);
+}
