@@ -1,1 +1,4 @@
 //! Terminals.
+
+pub mod discipline;
+pub mod termios;

@@ -168,9 +168,7 @@ impl Termios {
                     | abi::IEXTEN,
             ),
             line: 0,
-            characters: [
-                3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0,
-            ],
+            characters: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
             input_speed: speed,
             output_speed: speed,
         }

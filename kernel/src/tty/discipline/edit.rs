@@ -22,8 +22,7 @@ impl Erasure {
             Some(Self::Character)
         } else if termios.is(byte, Control::Kill) {
             Some(Self::Line)
-        } else if termios.local.contains(LocalFlags::IEXTEN)
-            && termios.is(byte, Control::WordErase)
+        } else if termios.local.contains(LocalFlags::IEXTEN) && termios.is(byte, Control::WordErase)
         {
             Some(Self::Word)
         } else {
@@ -105,13 +104,7 @@ impl Discipline {
     }
 
     /// Removes a character that started with `first` from the screen; it has left the queue.
-    fn show_erased(
-        &self,
-        first: u8,
-        erasure: Erasure,
-        termios: &Termios,
-        output: &mut Output,
-    ) {
+    fn show_erased(&self, first: u8, erasure: Erasure, termios: &Termios, output: &mut Output) {
         let shows_control = termios.local.contains(LocalFlags::ECHOCTL);
         if erasure == Erasure::Character && !termios.local.contains(LocalFlags::ECHOE) {
             output.echo(termios.character(Control::Erase), termios);

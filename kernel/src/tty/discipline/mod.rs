@@ -68,12 +68,7 @@ impl Discipline {
     /// # Errors
     /// When there is no memory for the queue.
     pub fn new() -> Result<Self, TryReserveError> {
-        Ok(Self {
-            input: InputQueue::new()?,
-            literal_next: false,
-            erasing: false,
-            stopped: false,
-        })
+        Ok(Self { input: InputQueue::new()?, literal_next: false, erasing: false, stopped: false })
     }
 
     /// The received bytes.
