@@ -29,6 +29,6 @@ mod machine;
 #[path = "x86_64/mod.rs"]
 mod machine;
 
-#[cfg(not(target_os = "none"))]
-pub use machine::set_current_cpu;
 pub use machine::{current_cpu, interrupts, preempt, relax};
+#[cfg(not(target_os = "none"))]
+pub use machine::{set_current_cpu, user_copy};

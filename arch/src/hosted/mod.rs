@@ -10,6 +10,7 @@ use crate::cpu::CpuId;
 
 pub mod interrupts;
 pub mod preempt;
+pub mod user_copy;
 
 thread_local! {
     static CURRENT: Cell<CpuId> = const { Cell::new(CpuId::BOOT) };

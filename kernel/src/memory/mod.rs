@@ -1,1 +1,3 @@
 //! The kernel's glue to the memory manager: heap, user copies, memory system calls.
+
+pub mod user;
