@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod boot;
 pub mod byte_ring;
 pub mod cpu;
 pub mod device;
