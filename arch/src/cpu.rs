@@ -147,11 +147,25 @@ pub struct AtomicCpuMask([AtomicU64; WORDS]);
 
 impl Default for AtomicCpuMask {
     fn default() -> Self {
-        Self(core::array::from_fn(|_| AtomicU64::new(0)))
+        Self::new()
     }
 }
 
 impl AtomicCpuMask {
+    /// The empty set.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; WORDS])
+    }
+
+    /// The empty set.
+    #[cfg(loom)]
+    #[must_use]
+    pub fn new() -> Self {
+        Self(core::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
     /// Adds `cpu` and says whether it was absent.
     pub fn insert(&self, cpu: CpuId, order: Ordering) -> bool {
         let bit = 1 << (cpu.index() % 64);

@@ -21,6 +21,7 @@ pub mod cpu;
 pub mod paging;
 pub mod sync;
 pub mod time;
+pub mod tlb;
 
 #[cfg(not(target_os = "none"))]
 #[path = "hosted/mod.rs"]
@@ -29,6 +30,6 @@ mod machine;
 #[path = "x86_64/mod.rs"]
 mod machine;
 
-pub use machine::{current_cpu, interrupts, preempt, relax};
+pub use machine::{current_cpu, interrupts, ipi, memory, mmu, preempt, relax};
 #[cfg(not(target_os = "none"))]
-pub use machine::{set_current_cpu, user_copy};
+pub use machine::{set_current_cpu, simulation, user_copy};

@@ -9,8 +9,14 @@ use std::thread_local;
 use crate::cpu::CpuId;
 
 pub mod interrupts;
+pub mod ipi;
+pub mod memory;
+pub mod mmu;
 pub mod preempt;
+pub mod simulation;
 pub mod user_copy;
+
+pub use simulation::Machine;
 
 thread_local! {
     static CURRENT: Cell<CpuId> = const { Cell::new(CpuId::BOOT) };
@@ -27,10 +33,13 @@ pub fn set_current_cpu(cpu: CpuId) {
     CURRENT.set(cpu);
 }
 
-/// A pause in a spin loop: lets other host threads run.
+/// A pause in a spin loop: takes a waiting interrupt, and lets other host threads run.
 pub fn relax() {
     #[cfg(loom)]
     loom::thread::yield_now();
     #[cfg(not(loom))]
-    std::thread::yield_now();
+    {
+        Machine::current().poll();
+        std::thread::yield_now();
+    }
 }

@@ -56,10 +56,12 @@ ranks! {
     RUN_QUEUE = 62;
     /// A shard of the table of process and thread ids.
     IDENTITY = 64;
+    /// The kernel heap: a per-CPU cache, a size class.
+    HEAP = 66;
+    /// A per-CPU cache of free frames.
+    FRAME_CACHE = 68;
     /// Free lists of frames.
-    FRAMES = 66;
-    /// The kernel heap.
-    HEAP = 70;
+    FRAMES = 70;
     /// A small table that is touched from anywhere and calls nobody.
     LEAF = 74;
     /// The kernel log and the console's transmit buffer.
@@ -147,11 +149,11 @@ mod tests {
     fn ascending_order_is_accepted_and_any_release_order() {
         let mut held = HeldLocks::new();
         held.push(Rank::SPACE);
-        held.push(Rank::FRAMES);
-        held.pop(Rank::SPACE);
         held.push(Rank::HEAP);
-        held.pop(Rank::FRAMES);
+        held.pop(Rank::SPACE);
+        held.push(Rank::FRAMES);
         held.pop(Rank::HEAP);
+        held.pop(Rank::FRAMES);
         assert!(held.held().is_empty());
     }
 

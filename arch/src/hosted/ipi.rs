@@ -1,0 +1,26 @@
+//! Simulated inter-processor interrupts.
+
+use super::simulation::Machine;
+use crate::cpu::CpuMask;
+
+/// Why a CPU interrupts another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ipi {
+    /// Serve the TLB-shootdown mailbox.
+    TlbShootdown,
+    /// Look at the run queue.
+    Reschedule,
+    /// Run the work queued for that CPU.
+    Call,
+}
+
+/// Interrupts every CPU in `targets` with `ipi`.
+///
+/// A CPU that a host thread plays takes the interrupt when that thread next relaxes or touches user memory; for
+/// one that nobody plays the sender answers at once. [`Ipi::Reschedule`] and [`Ipi::Call`] go nowhere: the simulation
+/// has no scheduler.
+pub fn send(targets: &CpuMask, ipi: Ipi) {
+    if ipi == Ipi::TlbShootdown {
+        Machine::current().interrupt(targets);
+    }
+}
