@@ -1,1 +1,44 @@
-//! The virtual file system.
+//! The virtual file system: names, mounts, inodes, open files and descriptors.
+//!
+//! A system call turns a descriptor into a [`File`] through the process's [`FileTable`], or a path into a [`Path`]
+//! through the walk that starts at its [`FsContext`]. A [`File`] carries [`FileOperations`], which pipes, sockets,
+//! terminals and devices implement in their own modules; file systems implement [`FileSystem`], [`Inode`] and
+//! [`Directory`]. Bytes travel through a [`Sink`] (read) or a [`Source`] (write), which hide whether they are in
+//! kernel or in user memory.
+//!
+//! Lock order within this module: `FILES`, then `MOUNTS`, then `INODE`, then `FILE`; sleeping mutexes come before
+//! all of them.
+
+mod buffer;
+mod context;
+mod dentry;
+mod file;
+mod flags;
+mod inode;
+mod lock;
+mod metadata;
+mod mount;
+mod name;
+mod operations;
+mod path;
+mod poll;
+mod table;
+
+pub use buffer::{Segment, Sink, Source, TRANSFER_MAX};
+pub use context::FsContext;
+pub use dentry::Dentry;
+pub use file::File;
+pub use flags::{AccessMode, OpenFlags};
+pub use inode::{
+    Directory, DirectoryEntry, EntryVisitor, FileSystem, Inode, LinkChange, LinkTarget, NewInode,
+    NewNode,
+};
+pub use metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statistics, Timestamp};
+pub use mount::{Mount, MountFlags};
+pub use name::{NAME_MAX, Name, PATH_MAX, try_copy};
+pub use operations::{FileOperations, Positioning, SeekFrom};
+pub use path::Path;
+pub use poll::{PollEvents, PollTable};
+pub use table::{CloseOnExec, DESCRIPTORS_MAX, FileTable, Reservation};
+
+pub use crate::syscall::Fd;

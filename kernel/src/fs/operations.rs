@@ -1,0 +1,120 @@
+//! What the kind of an open file decides: [`FileOperations`].
+//!
+//! Pipes, sockets, terminals, devices, directories and regular files each implement it. The layer above has checked
+//! the descriptor and its access mode; offsets of streams mean nothing. Methods may sleep unless they say otherwise.
+
+use super::buffer::{Sink, Source};
+use super::file::File;
+use super::inode::EntryVisitor;
+use super::poll::{PollEvents, PollTable};
+use crate::errno::{Errno, Result};
+
+/// What offsets mean to a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Positioning {
+    /// A file of bytes with a position: seeks and positioned reads work.
+    Seekable,
+    /// A stream: seeks and positioned reads fail with `ESPIPE`, and reads do not serialise on the position.
+    Stream,
+}
+
+/// From where a seek counts (lseek(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeekFrom {
+    /// `SEEK_SET`.
+    Start(i64),
+    /// `SEEK_CUR`.
+    Current(i64),
+    /// `SEEK_END`.
+    End(i64),
+    /// `SEEK_DATA`: the next byte at or after here that is not in a hole.
+    Data(i64),
+    /// `SEEK_HOLE`: the next hole at or after here.
+    Hole(i64),
+}
+
+/// The behaviour of an open file.
+pub trait FileOperations: Send + Sync {
+    /// Reads up to `sink.remaining()` bytes and advances `position`. Zero means end of file.
+    ///
+    /// # Errors
+    /// `EAGAIN` on a non-blocking file that would wait, `ERESTARTSYS` when a signal ends the wait, `EFAULT` when not
+    /// even the first byte could be stored, `EISDIR`, `EIO`.
+    fn read(&self, _file: &File, _sink: &mut Sink<'_>, _position: &mut u64) -> Result {
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes up to `source.remaining()` bytes and advances `position`. With `O_APPEND` a seekable file sets the
+    /// position to its end first.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); `EPIPE`, `ENOSPC`, `EFBIG`.
+    fn write(&self, _file: &File, _source: &mut Source<'_>, _position: &mut u64) -> Result {
+        Err(Errno::EINVAL)
+    }
+
+    /// What offsets mean here.
+    fn positioning(&self) -> Positioning {
+        Positioning::Stream
+    }
+
+    /// The new position for a seek from `current`. Called only on seekable files.
+    ///
+    /// # Errors
+    /// `EINVAL` for a negative result, `EOVERFLOW`, `ENXIO` (no data or hole there).
+    fn seek(&self, _file: &File, _current: u64, _to: SeekFrom) -> Result<u64> {
+        Err(Errno::ESPIPE)
+    }
+
+    /// What can be done now without waiting; `table` remembers the wait queues whose wake-up may change the answer.
+    /// Registers before it looks. Does not sleep.
+    fn poll(&self, _file: &File, _table: &mut PollTable) -> PollEvents {
+        PollEvents::always_ready()
+    }
+
+    /// Device control (ioctl(2)); `argument` is usually a user address.
+    ///
+    /// # Errors
+    /// `ENOTTY` for a command that this file does not know.
+    fn ioctl(&self, _file: &File, _command: u32, _argument: u64) -> Result {
+        Err(Errno::ENOTTY)
+    }
+
+    /// Calls `visit` for the entries of a directory from `cursor` on, `.` and `..` included.
+    ///
+    /// # Errors
+    /// `ENOTDIR` on anything else.
+    fn entries(&self, _file: &File, _cursor: u64, _visit: &mut EntryVisitor<'_>) -> Result<()> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// How many bytes FIONREAD reports.
+    ///
+    /// # Errors
+    /// `ENOTTY` where the question has no answer.
+    fn readable_bytes(&self, _file: &File) -> Result {
+        Err(Errno::ENOTTY)
+    }
+
+    /// The capacity of a pipe in bytes (`F_GETPIPE_SZ`).
+    ///
+    /// # Errors
+    /// `EBADF` on what is no pipe.
+    fn pipe_capacity(&self) -> Result {
+        Err(Errno::EBADF)
+    }
+
+    /// Changes the capacity of a pipe and returns the new one (`F_SETPIPE_SZ`).
+    ///
+    /// # Errors
+    /// `EBADF` on what is no pipe, `EBUSY` when the contents do not fit, `EPERM`, `ENOMEM`.
+    fn set_pipe_capacity(&self, _bytes: usize) -> Result {
+        Err(Errno::EBADF)
+    }
+
+    /// The file's status flags changed (`F_SETFL`, `FIONBIO`).
+    fn status_changed(&self, _file: &File) {}
+
+    /// The last reference to the open file is gone. Does not sleep and does not fail.
+    fn release(&self, _file: &File) {}
+}
