@@ -1,3 +1,103 @@
-//! The host tool.
+//! The host tool behind every verb of the `Makefile`.
+//!
+//! It builds the kernel and the user programs, packs the root file system, starts QEMU and watches
+//! it, and runs the tests. The `Makefile` names the verbs; `bootstrap.sh` sees to it that what they
+//! need is installed before this program is even compiled.
 
-fn main() {}
+mod build;
+mod console;
+mod debug;
+mod gates;
+mod iso;
+mod linux;
+mod options;
+mod progress;
+mod qemu;
+mod rootfs;
+mod run;
+mod session;
+mod soak;
+mod symbols;
+mod tests;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use options::MachineOptions;
+
+/// The command line.
+#[derive(Parser)]
+#[command(name = "xtask", about = "Builds, boots and tests Skein; `make help` lists the verbs")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// The verbs, one for each target of the `Makefile`.
+#[derive(Subcommand)]
+enum Verb {
+    /// Build Skein and boot it in QEMU, the console on this terminal
+    Run(MachineOptions),
+    /// Run every test and print one closing line of counts
+    Test(MachineOptions),
+    /// Run the guest test suite on this very machine's Linux
+    TestLinux,
+    /// Run the guest test suite and the console session on a Linux kernel in QEMU
+    TestLinuxGuest(MachineOptions),
+    /// Run the tests that need no QEMU: units, property tests, models
+    TestHost,
+    /// Run the guest test suite on Skein in QEMU, on SMP processors
+    TestGuest(MachineOptions),
+    /// Boot again and again; each boot must reach the first program and power off
+    SoakBoot(soak::SoakOptions),
+    /// Boot under QEMU's gdb server, stopped before the first instruction
+    Debug(debug::DebugOptions),
+    /// Build a hybrid BIOS and UEFI image that boots by Limine
+    Iso(iso::IsoOptions),
+    /// Boot that image
+    RunIso(iso::IsoOptions),
+    /// Format all code
+    Fmt,
+    /// Check the formatting and run clippy, warnings being errors
+    Lint,
+    /// The small gate before a push: formatting, lints, host tests
+    Prepush,
+    /// What CI runs: lints, documentation, every test
+    Ci(MachineOptions),
+    /// Build the documentation, warnings being errors
+    Doc,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match perform(arguments.verb) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries out one verb; the value is the exit status of the whole tool.
+fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Run(machine) => run::run(&machine),
+        Verb::Test(machine) => tests::everything(&machine),
+        Verb::TestLinux => tests::host_linux_only(),
+        Verb::TestLinuxGuest(machine) => linux::test(&machine),
+        Verb::TestHost => tests::host_only(),
+        Verb::TestGuest(machine) => tests::guest_only(&machine),
+        Verb::SoakBoot(options) => soak::soak_boot(&options),
+        Verb::Debug(options) => debug::debug(&options),
+        Verb::Iso(options) => iso::build(&options).map(|_| ExitCode::SUCCESS),
+        Verb::RunIso(options) => iso::run(&options),
+        Verb::Fmt => gates::format().map(|()| ExitCode::SUCCESS),
+        Verb::Lint => gates::lint().map(|()| ExitCode::SUCCESS),
+        Verb::Prepush => gates::prepush(),
+        Verb::Ci(machine) => gates::ci(&machine),
+        Verb::Doc => gates::document().map(|()| ExitCode::SUCCESS),
+    }
+}

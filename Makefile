@@ -1,0 +1,59 @@
+# The verbs of Skein; `make help` explains them. Each goes through xtask/bootstrap.sh, which
+# installs what is missing, to the Rust program in xtask/.
+
+# What a person may choose. Values on make's command line reach xtask through the environment.
+SMP ?= 4
+MEM ?= 512M
+ACCEL ?= tcg
+QEMU ?= qemu-system-x86_64
+CMDLINE ?=
+LOG ?=
+ROOTFS ?=
+INIT ?=
+N ?= 200
+FIRMWARE ?= bios
+LIMINE_DIR ?=
+GDB ?= gdb
+GDB_SCRIPT ?=
+GDB_PORT ?= 1234
+export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
+
+VERBS := run test test-host test-linux test-linux-guest test-guest soak-boot debug iso run-iso \
+         fmt lint prepush ci doc
+
+.PHONY: help clean $(VERBS)
+.DEFAULT_GOAL := help
+
+$(VERBS):
+	@sh xtask/bootstrap.sh $@
+
+clean:
+	@PATH="$$PATH:$$HOME/.cargo/bin" cargo clean
+
+help:
+	@echo 'Skein: an SMP, preemptive x86-64 kernel that runs Linux programs.'
+	@echo
+	@echo '  make run               boot it in QEMU, the console on this terminal'
+	@echo '  make test              every test; ends with one line of counts'
+	@echo
+	@echo '  make test-host         unit tests, property tests, loom models'
+	@echo '  make test-linux        the guest test suite on the Linux of this machine'
+	@echo '  make test-guest        the guest test suite on Skein, on SMP processors'
+	@echo '  make test-linux-guest  suite and console session on a Linux kernel in QEMU'
+	@echo '  make soak-boot         N boots in a row (200)'
+	@echo '  make debug             QEMU waiting for gdb; GDB_SCRIPT= runs a script in it'
+	@echo '  make iso, run-iso      a BIOS and UEFI image by Limine (LIMINE_DIR=); boot it'
+	@echo '                         (FIRMWARE=bios or uefi)'
+	@echo '  make fmt, lint, doc    format; check format and clippy; build the documentation'
+	@echo '  make prepush           lint and test-host, before a push'
+	@echo '  make ci                lint, doc and test: what must be clean'
+	@echo '  make clean             remove everything that was built'
+	@echo
+	@echo 'Variables, with their defaults:'
+	@echo '  SMP=4  MEM=512M        processors and memory'
+	@echo '  ACCEL=tcg              or kvm, where /dev/kvm can be used'
+	@echo '  QEMU=qemu-system-x86_64'
+	@echo '  CMDLINE=               words for the kernel, such as strace=1'
+	@echo '  LOG=                   kernel log level on the console, 0 to 7'
+	@echo '  ROOTFS=                directory or newc cpio archive to use as root file system'
+	@echo '  INIT=                  first program in it, and its arguments: INIT="/bin/sh -l"'

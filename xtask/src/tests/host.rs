@@ -1,0 +1,141 @@
+//! The tests that run on the host: units, property tests, loom models, and the guest suite.
+
+use std::path::Path;
+use std::process::Command;
+
+use walkdir::WalkDir;
+
+use super::counts::Counts;
+use super::logged;
+use crate::progress::Stage;
+use crate::{rootfs, workspace};
+
+/// The crates that may hold loom models.
+const MODELLED_CRATES: [&str; 4] = ["arch", "mm", "sched", "kernel"];
+
+/// Units, property tests and models of all crates.
+///
+/// # Errors
+/// If cargo cannot be started.
+pub fn tests() -> anyhow::Result<Counts> {
+    let mut counts = Counts::default();
+    let mut others = workspace::cargo(["test", "--no-fail-fast", "--workspace"]);
+    others.args(["--exclude", "kernel"]);
+    counts += cargo_tests("host tests", &mut others)?;
+    // The kernel's binary exists for its own target only; its library is tested here.
+    let mut kernel = workspace::cargo(["test", "--no-fail-fast", "--package", "kernel", "--lib"]);
+    counts += cargo_tests("host tests of the kernel library", &mut kernel)?;
+    counts += models()?;
+    Ok(counts)
+}
+
+/// The guest suite on the host's own Linux: what passes on Skein must pass there.
+///
+/// # Errors
+/// If the suite does not compile or cannot be started.
+pub fn suite() -> anyhow::Result<Counts> {
+    let stage = Stage::begin("guest suite on this machine's Linux");
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        stage.finish("skipped: this machine is not an x86-64 Linux");
+        return Ok(Counts::one_skipped());
+    }
+    let log = logged::log_path("suite-on-linux")?;
+    let mut command = Command::new(rootfs::user_program("suite")?);
+    let directory = tempfile::tempdir()?;
+    command.current_dir(directory.path());
+    let mut counts = None;
+    let status = logged::run(&mut command, &log, |line| {
+        report_line(&stage, line);
+        counts = Counts::from_closing_line(line).or(counts);
+    })?;
+    let mut counts = counts.unwrap_or_default();
+    if !status.success() && counts.failed == 0 {
+        counts.failed += 1;
+    }
+    close(stage, counts, &log);
+    Ok(counts)
+}
+
+/// Runs one `cargo test` and adds up what its test programs report.
+fn cargo_tests(name: &str, command: &mut Command) -> anyhow::Result<Counts> {
+    let stage = Stage::begin(name);
+    let log = logged::log_path(&name.replace(' ', "-"))?;
+    let mut counts = Counts::default();
+    let status = logged::run(command, &log, |line| {
+        report_line(&stage, line);
+        if let Some(more) = Counts::from_libtest(line) {
+            counts += more;
+        }
+    })?;
+    if !status.success() && counts.failed == 0 {
+        // Something did not compile, or a test program died: a failure that nobody has counted.
+        counts.failed += 1;
+    }
+    close(stage, counts, &log);
+    Ok(counts)
+}
+
+/// The loom models, in a target directory of their own as everything is compiled differently.
+///
+/// Models are recognised by the word `loom` in the path of the test.
+fn models() -> anyhow::Result<Counts> {
+    let mut counts = Counts::default();
+    for package in MODELLED_CRATES {
+        let directory = workspace::root().join(package);
+        let mut targets = Vec::new();
+        if has_models(&directory.join("src")) {
+            targets.push("--lib".to_owned());
+        }
+        for file in sources(&directory.join("tests")) {
+            if has_models(&file)
+                && let Some(name) = file.file_stem()
+            {
+                targets.push("--test".to_owned());
+                targets.push(name.to_string_lossy().into_owned());
+            }
+        }
+        if targets.is_empty() {
+            continue;
+        }
+        let mut command = workspace::cargo(["test", "--no-fail-fast", "--release"]);
+        command.args(["--package", package]).args(&targets).args(["--", "loom"]);
+        command.env("RUSTFLAGS", "--cfg loom");
+        command.env("CARGO_TARGET_DIR", workspace::target().join("loom"));
+        counts += cargo_tests(&format!("loom models of {package}"), &mut command)?;
+    }
+    Ok(counts)
+}
+
+/// Whether a file, or any below a directory, runs a loom model.
+fn has_models(path: &Path) -> bool {
+    let runs_model = |text: String| text.contains("loom::model");
+    sources(path).iter().any(|file| std::fs::read_to_string(file).is_ok_and(runs_model))
+}
+
+/// The Rust files at or below a path.
+fn sources(path: &Path) -> Vec<std::path::PathBuf> {
+    let files = WalkDir::new(path).sort_by_file_name().into_iter().flatten();
+    let files = files.filter(|entry| entry.path().extension().is_some_and(|end| end == "rs"));
+    files.map(walkdir::DirEntry::into_path).collect()
+}
+
+/// Shows a line of a test program as far as a person wants to see it.
+pub fn report_line(stage: &Stage, line: &str) {
+    let words = line.trim();
+    let is_test = words.starts_with("test ");
+    if words.starts_with("Running ") || (is_test && words.ends_with("FAILED")) {
+        stage.print(words);
+    } else if is_test && words.contains(" ... ignored") {
+        stage.print(&words.replacen("test ", "skipped: ", 1).replacen(" ... ignored", "", 1));
+    } else {
+        stage.note(line);
+    }
+}
+
+/// Closes a stage; when something failed, with the end of the log.
+pub fn close(stage: Stage, counts: Counts, log: &Path) {
+    stage.finish(counts);
+    if counts.failed > 0 {
+        logged::show_end(log);
+    }
+}
