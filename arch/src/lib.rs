@@ -16,8 +16,12 @@ extern crate alloc;
 extern crate std;
 
 pub mod addr;
+pub mod boot;
 pub mod context;
 pub mod cpu;
+pub mod error;
+pub mod events;
+pub mod features;
 pub mod paging;
 pub mod sync;
 pub mod time;
@@ -30,6 +34,10 @@ mod machine;
 #[path = "x86_64/mod.rs"]
 mod machine;
 
-pub use machine::{current_cpu, interrupts, ipi, memory, mmu, preempt, relax};
+pub use machine::{
+    backtrace, clock, cpu_count, current_cpu, dispatch_interrupt, enter_user, features, fpu, init,
+    interrupt_counts, interrupts, ipi, memory, mmu, online_cpus, power, preempt, random, relax,
+    serial, smp, thread, user_copy,
+};
 #[cfg(not(target_os = "none"))]
-pub use machine::{set_current_cpu, simulation, user_copy};
+pub use machine::{set_current_cpu, simulation};

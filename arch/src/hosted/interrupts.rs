@@ -32,3 +32,9 @@ pub fn restore(saved: Saved) {
 pub fn enable() {
     ENABLED.set(true);
 }
+
+/// Enables interrupts and waits for one: here it only yields.
+pub fn wait() {
+    ENABLED.set(true);
+    std::thread::yield_now();
+}

@@ -2,17 +2,7 @@
 
 use super::simulation::Machine;
 use crate::cpu::CpuMask;
-
-/// Why a CPU interrupts another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ipi {
-    /// Serve the TLB-shootdown mailbox.
-    TlbShootdown,
-    /// Look at the run queue.
-    Reschedule,
-    /// Run the work queued for that CPU.
-    Call,
-}
+pub use crate::events::Ipi;
 
 /// Interrupts every CPU in `targets` with `ipi`.
 ///

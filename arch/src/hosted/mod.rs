@@ -13,9 +13,14 @@ pub mod ipi;
 pub mod memory;
 pub mod mmu;
 pub mod preempt;
+mod processor;
 pub mod simulation;
 pub mod user_copy;
 
+pub use processor::{
+    backtrace, clock, cpu_count, dispatch_interrupt, enter_user, features, fpu, init,
+    interrupt_counts, online_cpus, power, random, serial, smp, thread,
+};
 pub use simulation::Machine;
 
 thread_local! {

@@ -7,6 +7,7 @@ use crate::sync::{HeldLocks, Rank};
 
 thread_local! {
     static COUNT: Cell<u32> = const { Cell::new(0) };
+    static REQUESTED: Cell<bool> = const { Cell::new(false) };
     static HELD: RefCell<HeldLocks> = const { RefCell::new(HeldLocks::new()) };
 }
 
@@ -24,6 +25,22 @@ pub fn enable() {
 #[must_use]
 pub fn count() -> u32 {
     COUNT.get()
+}
+
+/// Asks for preemption; a test looks at [`requested`].
+pub fn request() {
+    REQUESTED.set(true);
+}
+
+/// Whether preemption was requested.
+#[must_use]
+pub fn requested() -> bool {
+    REQUESTED.get()
+}
+
+/// Takes the request back.
+pub fn clear_request() {
+    REQUESTED.set(false);
 }
 
 /// Checks the lock order and records that a lock of `rank` is being taken.

@@ -1,6 +1,7 @@
 //! Copies across the user border. The hosted machine has no user memory to copy from or to.
 
 use crate::addr::UserAddr;
+use crate::error::UserFault;
 
 /// Copies `bytes` bytes from user memory; reports how many are left.
 ///
@@ -32,4 +33,79 @@ pub unsafe fn to_user(destination: UserAddr, source: *const u8, bytes: usize) ->
     panic!(
         "the hosted machine has no user memory: {bytes} bytes from {source:?} to {destination:?}"
     );
+}
+
+const ABSENT: &str = "the hosted machine has no user memory";
+
+/// Clears user memory.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+pub fn zero(_destination: UserAddr, _bytes: usize) -> Result<(), usize> {
+    panic!("{ABSENT}");
+}
+
+/// Measures a string in user memory.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+pub fn string_length(_string: UserAddr, _limit: usize) -> Result<usize, UserFault> {
+    panic!("{ABSENT}");
+}
+
+/// Reads a user word.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+pub fn load_u32(_address: UserAddr) -> Result<u32, UserFault> {
+    panic!("{ABSENT}");
+}
+
+/// Writes a user word.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+pub fn store_u32(_address: UserAddr, _value: u32) -> Result<(), UserFault> {
+    panic!("{ABSENT}");
+}
+
+/// Compares and exchanges a user word.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+pub fn compare_exchange_u32(
+    _address: UserAddr,
+    _expected: u32,
+    _new: u32,
+) -> Result<u32, UserFault> {
+    panic!("{ABSENT}");
+}
+
+/// Updates a user word.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+pub fn fetch_update_u32(
+    _address: UserAddr,
+    _change: impl FnMut(u32) -> u32,
+) -> Result<u32, UserFault> {
+    panic!("{ABSENT}");
 }

@@ -1,0 +1,103 @@
+//! The preempt count and the preemption request of the running CPU; in builds with debug assertions also the
+//! locks it holds.
+//!
+//! Count and request are changed by one GS-relative instruction each, so that a thread cannot be moved between
+//! finding its CPU and the change.
+
+use core::arch::asm;
+use core::mem::offset_of;
+
+use super::interrupts;
+use super::percpu::{self, CpuArea};
+use crate::sync::Rank;
+
+/// Forbids preemption on this CPU until the matching [`enable`]. Nests.
+pub fn disable() {
+    // SAFETY: one instruction on this CPU's own counter. Not `nomem`: accesses must not move ahead of it.
+    unsafe {
+        asm!("inc dword ptr gs:[{}]", const offset_of!(CpuArea, preempt_count), options(nostack));
+    }
+}
+
+/// Undoes one [`disable`]; preempts at once if that was the last one, a request is pending and interrupts are on.
+pub fn enable() {
+    let zero: u8;
+    // SAFETY: one instruction on this CPU's own counter.
+    unsafe {
+        asm!("dec dword ptr gs:[{}]", "setz {}", const offset_of!(CpuArea, preempt_count),
+            out(reg_byte) zero, options(nostack));
+    }
+    debug_assert!(count() < 1 << 30, "preemption enabled more often than disabled");
+    if zero != 0 && requested() && interrupts::enabled() {
+        super::handlers().map(|handlers| (handlers.preempt)());
+    }
+}
+
+/// How many holds on preemption this CPU has.
+#[must_use]
+pub fn count() -> u32 {
+    let count: u32;
+    // SAFETY: one load of this CPU's own counter.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) count, const offset_of!(CpuArea, preempt_count),
+            options(nostack, preserves_flags));
+    }
+    count
+}
+
+/// Asks that this CPU's thread be preempted as soon as nothing holds it off.
+pub fn request() {
+    // SAFETY: one store to this CPU's own flag.
+    unsafe {
+        asm!("mov dword ptr gs:[{}], 1", const offset_of!(CpuArea, preempt_requested),
+            options(nostack, preserves_flags));
+    }
+}
+
+/// Whether preemption of this CPU is requested.
+#[must_use]
+pub fn requested() -> bool {
+    let requested: u32;
+    // SAFETY: one load of this CPU's own flag.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) requested, const offset_of!(CpuArea, preempt_requested),
+            options(nostack, preserves_flags));
+    }
+    requested != 0
+}
+
+/// Takes the request back: the scheduler is looking.
+pub fn clear_request() {
+    // SAFETY: one store to this CPU's own flag.
+    unsafe {
+        asm!("mov dword ptr gs:[{}], 0", const offset_of!(CpuArea, preempt_requested),
+            options(nostack, preserves_flags));
+    }
+}
+
+/// Checks the lock order and records that a lock of `rank` is being taken.
+pub fn note_lock(rank: Rank) {
+    with_held(|held| held.push(rank));
+}
+
+/// Records a lock that is taken outside the order: a second one of its rank, or by `try_lock`.
+pub fn note_nested_lock(rank: Rank) {
+    with_held(|held| held.push_nested(rank));
+}
+
+/// Records the release of a lock of `rank`.
+pub fn forget_lock(rank: Rank) {
+    with_held(|held| held.pop(rank));
+}
+
+/// Calls `visit` with the name of each lock that this CPU holds, outermost first. For panic messages.
+pub fn held_locks(mut visit: impl FnMut(&'static str)) {
+    with_held(|held| held.held().iter().for_each(|(_, name)| visit(name)));
+}
+
+fn with_held(change: impl FnOnce(&mut crate::sync::HeldLocks)) {
+    let saved = interrupts::disable();
+    // SAFETY: interrupts are off, so nothing else on this CPU touches its list, and no other CPU does.
+    change(unsafe { &mut (*percpu::area()).held_locks });
+    interrupts::restore(saved);
+}
