@@ -1,0 +1,195 @@
+//! Frames built and taken apart again, and frames that lie.
+
+use arch::context::UserContext;
+use proptest::prelude::*;
+
+use super::build::{FaultRecord, Request, build};
+use super::extended::{Extent, LEGACY_SIZE, accept, extent};
+use super::parse::parse;
+use super::*;
+use crate::signal::action::Action;
+use crate::signal::altstack::AlternateStack;
+use crate::signal::info::{Code, SignalInfo};
+use crate::signal::number::Signal;
+
+const LAYOUT: ExtendedLayout = ExtendedLayout { size: 832, features: 7, mxcsr_mask: 0xffff };
+const TOP: u64 = 0x7000_0000;
+const SIZE: usize = 0x4000;
+
+/// User memory below [`TOP`], to write frames to.
+struct Memory(Vec<u8>);
+
+impl Memory {
+    fn new() -> Self {
+        Self(vec![0xaa; SIZE])
+    }
+
+    fn write(&mut self, address: u64, bytes: &[u8]) {
+        let at = self.at(address);
+        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn read<const N: usize>(&self, address: u64) -> [u8; N] {
+        let at = self.at(address);
+        self.0[at..at + N].try_into().expect("inside")
+    }
+
+    fn at(&self, address: u64) -> usize {
+        SIZE - usize::try_from(TOP - address).expect("below the top")
+    }
+}
+
+fn context(rsp: u64) -> UserContext {
+    UserContext {
+        rip: 0x40_1000,
+        rsp,
+        rax: 1,
+        rbx: 2,
+        r15: 15,
+        rflags: 0x646,
+        ..Default::default()
+    }
+}
+
+fn action(flags: u64) -> Action {
+    Action::from_words([0x40_2000, flags | 0x0400_0000, 0x40_3000, 0])
+}
+
+fn image() -> Vec<u8> {
+    let mut image: Vec<u8> = (0..LAYOUT.size).map(|i| i as u8).collect();
+    image[24..28].copy_from_slice(&0x1f80u32.to_ne_bytes());
+    image[LEGACY_SIZE..LEGACY_SIZE + 64].fill(0);
+    image[LEGACY_SIZE] = 4;
+    image
+}
+
+fn request<'a>(
+    context: &'a UserContext,
+    action: &'a Action,
+    stack: &'a AlternateStack,
+    info: &'a SignalInfo,
+    image: &'a [u8],
+) -> Request<'a> {
+    Request {
+        signal: Signal::SIGSEGV,
+        info,
+        action,
+        mask: SignalSet::from_bits(0x55),
+        stack,
+        context,
+        image,
+        layout: LAYOUT,
+        fault: FaultRecord { vector: 14, error_code: 6, address: 0xdead },
+    }
+}
+
+#[test]
+fn a_frame_comes_back_as_it_was_built() {
+    let (before, action, stack, image) =
+        (context(TOP - 64), action(4), AlternateStack::default(), image());
+    let info = SignalInfo::fault(Signal::SIGSEGV, Code::SEGV_MAPERR, 0xdead);
+    let (frame, handler) =
+        build(&request(&before, &action, &stack, &info, &image)).expect("there is room");
+    let mut memory = Memory::new();
+    frame.pieces().for_each(|(address, bytes)| memory.write(address, bytes));
+
+    assert_eq!((handler.rip, handler.rdi, handler.rax), (0x40_2000, 11, 0));
+    assert_eq!(handler.rsp % 16, 8, "as after a call");
+    assert!(handler.rsp + FRAME_SIZE as u64 <= before.rsp - 128, "the red zone is untouched");
+    assert_eq!(handler.rflags & 0x400, 0, "the direction flag is clear");
+    assert_eq!(memory.read::<128>(handler.rsi), info.to_bytes());
+    assert_eq!(memory.read::<8>(handler.rsp), 0x40_3000u64.to_ne_bytes());
+
+    let saved = parse(&memory.read(handler.rsp), &handler);
+    assert_eq!(saved.context, before);
+    assert_eq!(saved.mask.bits(), 0x55);
+    assert_eq!(saved.image_address % 64, 0);
+    let legacy = memory.read::<LEGACY_SIZE>(saved.image_address);
+    let found = extent(&legacy, &LAYOUT);
+    assert_eq!(found, Extent::Full { size: LAYOUT.size, features: LAYOUT.features });
+    let accepted = accept(memory.read::<832>(saved.image_address).to_vec(), found, &LAYOUT);
+    let accepted = accepted.expect("the kernel's own image is valid");
+    assert_eq!(accepted[..464], image[..464]);
+    assert_eq!(accepted[520..], image[520..]);
+    assert_eq!(accepted[LEGACY_SIZE], 7);
+}
+
+#[test]
+fn an_alternate_stack_is_used_from_its_end_and_never_past_its_base() {
+    let mut stack = AlternateStack::default();
+    let describe = |size| StackDescription { base: 0x1000_0000, flags: 0, size };
+    let (image, info) = (image(), SignalInfo::kernel(Signal::SIGSEGV));
+    let (outside, on_stack) = (context(TOP), action(0x0800_0000));
+    assert!(stack.set(describe(0x2000), 0).is_ok());
+    let built = build(&request(&outside, &on_stack, &stack, &info, &image));
+    let (_, handler) = built.expect("8 KiB hold a frame");
+    assert!((0x1000_0000..0x1000_2000).contains(&handler.rsp));
+    let deep = context(0x1000_0000 + 600);
+    assert!(build(&request(&deep, &on_stack, &stack, &info, &image)).is_none(), "overflow");
+    assert!(build(&request(&deep, &action(0), &stack, &info, &image)).is_none(), "also unasked");
+}
+
+#[test]
+fn a_stack_pointer_near_zero_leaves_no_room() {
+    let (image, info) = (image(), SignalInfo::kernel(Signal::SIGSEGV));
+    let (low, action, stack) = (context(300), action(0), AlternateStack::default());
+    assert!(build(&request(&low, &action, &stack, &info, &image)).is_none());
+}
+
+#[test]
+fn reserved_bits_are_refused_and_broken_sizes_fall_back_to_the_legacy_area() {
+    let mut bad = image();
+    bad[26] = 1;
+    assert_eq!(accept(bad, Extent::Legacy, &LAYOUT), None);
+    let full = Extent::Full { size: LAYOUT.size, features: 7 };
+    let mut bad = image();
+    bad[LEGACY_SIZE + 1] = 1;
+    assert_eq!(accept(bad, full, &LAYOUT), None, "an unknown component");
+    let mut bad = image();
+    bad[LEGACY_SIZE + 8] = 1;
+    assert_eq!(accept(bad, full, &LAYOUT), None, "compaction");
+    assert_eq!(extent(&[0; LEGACY_SIZE], &LAYOUT), Extent::Legacy);
+}
+
+proptest! {
+    #[test]
+    fn no_frame_changes_what_user_mode_may_not(bytes in prop::collection::vec(any::<u8>(), INFO)) {
+        let now = UserContext { rflags: 0x202, fs_base: 0x1234, gs_base: 0x5678, ..Default::default() };
+        let head: [u8; INFO] = bytes.try_into().expect("the right length");
+        let saved = parse(&head, &now);
+        prop_assert_eq!(saved.context.rflags & !RESTORED_FLAGS, 0x202 & !RESTORED_FLAGS);
+        prop_assert_eq!((saved.context.fs_base, saved.context.gs_base), (0x1234, 0x5678));
+        prop_assert!(saved.mask.intersection(SignalSet::UNBLOCKABLE).is_empty());
+    }
+
+    #[test]
+    fn every_accepted_image_is_loadable(
+        bytes in prop::collection::vec(any::<u8>(), LAYOUT.size),
+        software in (any::<bool>(), any::<u32>(), any::<u64>(), 0u32..2000),
+        clean in any::<bool>(),
+    ) {
+        let mut bytes = bytes;
+        if clean {
+            bytes[LEGACY_SIZE..LEGACY_SIZE + 64].fill(0);
+            bytes[26..28].fill(0);
+        }
+        let (magic, extended_size, features, size) = software;
+        if magic {
+            bytes[464..468].copy_from_slice(&FP_XSTATE_MAGIC1.to_ne_bytes());
+        }
+        bytes[468..472].copy_from_slice(&extended_size.to_ne_bytes());
+        bytes[472..480].copy_from_slice(&features.to_ne_bytes());
+        bytes[480..484].copy_from_slice(&size.to_ne_bytes());
+        let legacy: [u8; LEGACY_SIZE] = bytes[..LEGACY_SIZE].try_into().expect("512 bytes");
+        let found = extent(&legacy, &LAYOUT);
+        if let Extent::Full { size, .. } = found {
+            prop_assert!((576..=LAYOUT.size).contains(&size));
+        }
+        if let Some(image) = accept(bytes, found, &LAYOUT) {
+            prop_assert_eq!(image.len(), LAYOUT.size);
+            prop_assert_eq!(get(&image, LEGACY_SIZE) & !LAYOUT.features, 0);
+            prop_assert!(image[LEGACY_SIZE + 8..LEGACY_SIZE + 64].iter().all(|&byte| byte == 0));
+            prop_assert_eq!(get_u32(&image, 24) & !LAYOUT.mxcsr_mask, 0);
+        }
+    }
+}
