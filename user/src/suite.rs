@@ -8,9 +8,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod harness;
+mod helpers;
 mod support;
 
+mod cow;
+mod elf;
+mod exec;
+mod exec_formats;
+mod faults;
+mod identity;
+mod memory;
 mod process;
+mod wait;
 
 pub use harness::main;
 
@@ -40,4 +49,13 @@ macro_rules! area {
 use area;
 
 /// Every area, in the order in which it runs.
-const AREAS: &[Area] = &[process::AREA];
+const AREAS: &[Area] = &[
+    process::AREA,
+    wait::AREA,
+    identity::AREA,
+    exec::AREA,
+    exec_formats::AREA,
+    memory::AREA,
+    faults::AREA,
+    cow::AREA,
+];

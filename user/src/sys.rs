@@ -111,12 +111,14 @@ pub unsafe fn raw(number: c_long, arguments: &[usize]) -> SysResult {
 /// runs in a process of its own.
 #[macro_export]
 macro_rules! sys {
-    ($number:ident $(, $argument:expr)* $(,)?) => {{
-        let arguments: &[usize] = &[$($crate::sys::Argument::word($argument)),*];
-        // SAFETY: whoever writes the call names only memory and descriptors that are its own to give, or
-        // addresses that the kernel must refuse.
-        unsafe { $crate::sys::raw(libc::$number, arguments) }
-    }};
+    ($number:ident $(, $argument:expr)* $(,)?) => {
+        // A match, so that temporaries among the arguments live until the call has returned.
+        match &[$($crate::sys::Argument::word($argument)),*] as &[usize] {
+            // SAFETY: whoever writes the call names only memory and descriptors that are its own to give, or
+            // addresses that the kernel must refuse.
+            arguments => unsafe { $crate::sys::raw(libc::$number, arguments) },
+        }
+    };
 }
 
 /// `ok!(SYS_close, fd)`: the call must succeed; gives its value.

@@ -54,6 +54,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Exact(name) => run::exact(name),
+        Action::Helper(name) => super::helpers::run(name, &options.patterns),
         Action::RunAll => run::as_first_process(&options, || run::all(&options)),
     }
 }

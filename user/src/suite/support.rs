@@ -4,12 +4,14 @@ mod child;
 mod fault;
 mod file;
 mod memory;
+mod program;
 mod signal;
 
 pub(super) use child::{Child, Status, child, in_child, wait_for};
-pub(super) use fault::{Fault, fault_of};
+pub(super) use fault::{Fault, fault_of, prepare};
 pub(super) use file::{pipe, read_all, read_text, write_text};
 pub(super) use memory::{Mapping, PAGE, peek, poke};
+pub(super) use program::{exec, exec_helper, helper_output, own_program, vector};
 pub(super) use signal::{
     Info, block, caught, default_action, ignore, install, last_info, record, set_of, unblock,
 };

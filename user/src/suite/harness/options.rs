@@ -27,6 +27,8 @@ pub(super) enum Action {
     Help,
     List,
     Exact(String),
+    /// Be the program that a case executes; the rest of the line is for it.
+    Helper(String),
     RunAll,
 }
 
@@ -67,6 +69,17 @@ impl Options {
                 "--exact" => {
                     let name = arguments.next().ok_or("--exact needs a name")?;
                     options.action = Action::Exact(name);
+                }
+                "--helper" => {
+                    let name = arguments.next().ok_or("--helper needs a name")?;
+                    options.action = Action::Helper(name);
+                    options.patterns.extend(arguments);
+                    break;
+                }
+                helper if helper.starts_with("--helper=") => {
+                    options.action = Action::Helper(helper["--helper=".len()..].to_owned());
+                    options.patterns.extend(arguments);
+                    break;
                 }
                 "--jobs" => options.jobs = number::<usize>("--jobs", arguments.next())?.max(1),
                 "--timeout" => {

@@ -20,6 +20,7 @@ use super::options::{Ending, Options};
 use super::report::{Outcome, Report};
 use super::{PANICKED, SKIPPED, Test, select};
 use crate::init::mounts;
+use crate::suite::support::prepare;
 
 /// Environment variables by which the parent hands the torture options to a case.
 pub(in crate::suite) const TORTURE_SECONDS: &str = "SUITE_TORTURE_SECONDS";
@@ -36,6 +37,7 @@ pub(super) fn exact(name: &str) -> ExitCode {
         eprintln!("[{}] {panic}", getpid());
         exit_now(PANICKED);
     }));
+    prepare();
     (test.case.run)();
     ExitCode::SUCCESS
 }

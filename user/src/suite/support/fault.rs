@@ -1,6 +1,7 @@
 //! Which fault a piece of code meets.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use super::signal::{Info, install};
 use super::{Mapping, Status, child, exit_now};
@@ -18,14 +19,20 @@ pub(in crate::suite) struct Fault {
 const FAULTED: i32 = 42;
 
 /// Address of the page that the handler writes to, shared with the parent.
-static RECORD: AtomicUsize = AtomicUsize::new(0);
+static RECORD: OnceLock<Mapping> = OnceLock::new();
+
+/// Makes the page now, so that later it does not come to lie in a hole that the case has made.
+pub(in crate::suite) fn prepare() {
+    RECORD.get_or_init(|| Mapping::shared(1));
+}
 
 extern "C" fn on_fault(_signal: i32, info: *const [u32; 32], _context: usize) {
-    // SAFETY: the kernel passes a siginfo_t, 128 bytes, and `fault_of` has set RECORD to a mapped page.
+    // SAFETY: the kernel passes a siginfo_t, 128 bytes, and RECORD is a mapped page.
     unsafe {
-        let record =
-            std::ptr::with_exposed_provenance_mut::<[u32; 32]>(RECORD.load(Ordering::SeqCst));
-        record.write_volatile(*info);
+        if let Some(record) = RECORD.get() {
+            let record = std::ptr::with_exposed_provenance_mut::<[u32; 32]>(record.address());
+            record.write_volatile(*info);
+        }
     }
     exit_now(FAULTED);
 }
@@ -33,8 +40,7 @@ extern "C" fn on_fault(_signal: i32, info: *const [u32; 32], _context: usize) {
 /// Runs `body` in a child; gives the fault that ended it, or `None` when it came through.
 #[track_caller]
 pub(in crate::suite) fn fault_of(body: impl FnOnce()) -> Option<Fault> {
-    let record = Mapping::shared(1);
-    RECORD.store(record.address(), Ordering::SeqCst);
+    let record = RECORD.get_or_init(|| Mapping::shared(1));
     let status = child(|| {
         for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
             install(signal, on_fault as *const () as usize, libc::SA_ONSTACK);
