@@ -14,3 +14,6 @@ pub fn send(targets: &CpuMask, ipi: Ipi) {
         Machine::current().interrupt(targets);
     }
 }
+
+/// Stops all other CPUs. The simulated ones run only inside calls of a test, so there is nothing to stop.
+pub fn stop_others() {}

@@ -57,3 +57,8 @@ pub fn note_nested_lock(rank: Rank) {
 pub fn forget_lock(rank: Rank) {
     HELD.with_borrow_mut(|held| held.pop(rank));
 }
+
+/// Calls `visit` with the name of each lock that this CPU holds, outermost first.
+pub fn held_locks(mut visit: impl FnMut(&'static str)) {
+    HELD.with_borrow(|held| held.held().iter().for_each(|&(_, name)| visit(name)));
+}

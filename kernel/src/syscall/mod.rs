@@ -5,13 +5,17 @@
 //! implemented come from the same rows, so they cannot disagree with the code.
 
 mod argument;
+mod dispatch;
 mod table;
+mod trace;
 
 use alloc::sync::Arc;
 
 use arch::context::UserContext;
 pub use argument::{Argument, Fd};
+pub use dispatch::{dispatch, unknown_calls};
 pub use table::{Syscall, implemented};
+pub use trace::enable as enable_tracing;
 
 use crate::task::Thread;
 

@@ -1,0 +1,49 @@
+//! From a trapped `syscall` instruction to its handler.
+
+use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::{Caller, table, trace};
+use crate::errno::{Errno, Result};
+use crate::log_warn;
+
+/// Calls whose number has no row: counted, and named once each in the log.
+static UNKNOWN: AtomicU64 = AtomicU64::new(0);
+static NAMED: [AtomicBool; 512] = [const { AtomicBool::new(false) }; 512];
+
+/// Runs the system call that `caller`'s registers describe.
+///
+/// # Errors
+/// Whatever the handler says; `ENOSYS` for a number without a row.
+pub fn dispatch(caller: &mut Caller<'_>) -> Result {
+    let number = caller.number();
+    let Some(syscall) = table::find(number) else {
+        return unknown(caller, number);
+    };
+    if !trace::enabled() {
+        return (syscall.run)(caller);
+    }
+    let entry = trace::Entry::new(syscall, caller);
+    let result = (syscall.run)(caller);
+    entry.finish(&result);
+    result
+}
+
+/// How many calls without a row have been made since boot.
+#[must_use]
+pub fn unknown_calls() -> u64 {
+    UNKNOWN.load(Ordering::Relaxed)
+}
+
+#[cold]
+fn unknown(caller: &Caller<'_>, number: u64) -> Result {
+    // Relaxed: a statistic, and a flag that only decides who prints.
+    UNKNOWN.fetch_add(1, Ordering::Relaxed);
+    let seen = usize::try_from(number).ok().and_then(|index| NAMED.get(index));
+    if seen.is_some_and(|named| !named.swap(true, Ordering::Relaxed)) {
+        log_warn!(
+            "system call {number} is not implemented (first used by {})",
+            caller.thread.name()
+        );
+    }
+    Err(Errno::ENOSYS)
+}
