@@ -12,13 +12,17 @@ mod helpers;
 mod support;
 
 mod cow;
+mod delivery;
 mod elf;
 mod exec;
 mod exec_formats;
 mod faults;
+mod futex;
 mod identity;
 mod memory;
 mod process;
+mod signals;
+mod threads;
 mod wait;
 
 pub use harness::main;
@@ -58,4 +62,8 @@ const AREAS: &[Area] = &[
     memory::AREA,
     faults::AREA,
     cow::AREA,
+    threads::AREA,
+    futex::AREA,
+    signals::AREA,
+    delivery::AREA,
 ];
