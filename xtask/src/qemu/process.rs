@@ -141,3 +141,96 @@ impl Drop for Guest {
         let _ = self.process.wait();
     }
 }
+
+/// Runs hand-made kernels of a few instructions in the real QEMU, where there is one.
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::arguments::{Boot, arguments};
+    use super::*;
+    use crate::options::MachineOptions;
+    use crate::workspace::find_program;
+
+    /// Where the kernel is loaded.
+    const BASE: u32 = 0x10_0000;
+    /// Bytes of the ELF header, two program headers, and a PVH note behind them.
+    const NOTE_OFFSET: u32 = 52 + 2 * 32;
+    const NOTE_SIZE: u32 = 20;
+    /// Ends every kernel: `hlt` in a loop.
+    const HALT: [u8; 3] = [0xf4, 0xeb, 0xfd];
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        machine: MachineOptions,
+    }
+
+    /// A 32-bit ELF image that QEMU enters at `code` through its PVH note.
+    fn image(code: &[u8]) -> Vec<u8> {
+        let entry = BASE + NOTE_OFFSET + NOTE_SIZE;
+        let size = NOTE_OFFSET + NOTE_SIZE + code.len() as u32;
+        let mut image = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0\x01\0\0\0".to_vec();
+        let mut words = |words: &[u32]| {
+            image.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        };
+        // Entry, program headers, no sections, no flags; sizes and numbers of headers in halves.
+        words(&[entry, 52, 0, 0, 52 | 32 << 16, 2, 0]);
+        // PT_LOAD of the whole file, readable and executable; PT_NOTE.
+        words(&[1, 0, BASE, BASE, size, size, 5, 0x1000]);
+        words(&[
+            4,
+            NOTE_OFFSET,
+            BASE + NOTE_OFFSET,
+            BASE + NOTE_OFFSET,
+            NOTE_SIZE,
+            NOTE_SIZE,
+            4,
+            4,
+        ]);
+        // The note: name `Xen`, type 18 (XEN_ELFNOTE_PHYS32_ENTRY), the entry.
+        words(&[4, 4, 18, u32::from_le_bytes(*b"Xen\0"), entry]);
+        image.extend(code);
+        image
+    }
+
+    /// How a run of these instructions ends; `None` where there is no QEMU.
+    fn run(code: &[u8]) -> Option<Outcome> {
+        let qemu = find_program("qemu-system-x86_64")?;
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = directory.path().join("kernel");
+        std::fs::write(&kernel, image(&[code, &HALT].concat())).unwrap();
+        let machine = Line::parse_from(["xtask", "--smp=1", "--mem=64M", "--accel=tcg"]).machine;
+        let boot = Boot::Direct { initrd: kernel.clone(), kernel, command_line: "x".into() };
+        let console = Console::Pipes;
+        let words = arguments(&machine, &boot, &console, Start::ByControlSocket);
+        let guest = launch(&qemu, words, &console, Start::ByControlSocket).unwrap();
+        Some(guest.wait().unwrap())
+    }
+
+    #[test]
+    fn a_power_off_by_acpi_is_told_from_a_triple_fault() {
+        // mov dx, 0x604; mov ax, 0x2000; out dx, ax: S5 through the q35 machine's PM1a control.
+        let power_off = [0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef];
+        // lidt [esp]; ud2: with no IDT to speak of, the exception becomes a triple fault.
+        let triple_fault = [0xbc, 0, 0, 0, 0, 0x0f, 0x01, 0x1c, 0x24, 0x0f, 0x0b];
+        assert!(matches!(run(&power_off), None | Some(Outcome::PoweredOff)));
+        assert!(matches!(run(&triple_fault), None | Some(Outcome::Reset)));
+    }
+
+    #[test]
+    fn the_debug_exit_device_ends_the_run_with_a_status() {
+        // mov dx, 0xf4; mov eax, value; out dx, eax.
+        let exit = |value| [0x66, 0xba, 0xf4, 0x00, 0xb8, value, 0, 0, 0, 0xef];
+        assert!(matches!(run(&exit(0x70)), None | Some(Outcome::Panicked)));
+        assert!(matches!(run(&exit(3)), None | Some(Outcome::FirstProgramExited(3))));
+    }
+
+    #[test]
+    fn a_qemu_that_refuses_its_arguments_is_reported() {
+        let Some(qemu) = find_program("qemu-system-x86_64") else { return };
+        let refused =
+            launch(&qemu, vec!["-no-such-option".into()], &Console::Pipes, Start::ByControlSocket);
+        assert!(refused.is_err());
+    }
+}

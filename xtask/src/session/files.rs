@@ -56,6 +56,8 @@ fn visit(shell: &mut Shell, keys: &str, shown: &str) -> anyhow::Result<()> {
     // vi redraws only what has changed: the last word appears in any case.
     shell.wait_for(shown.rsplit(' ').next().unwrap_or(shown))?;
     shell.press(ESCAPE)?;
+    // Escape alone ends the typing; with a key close behind it would be taken for a function key.
+    shell.wait_for("- /tmp/note [Modified]")?;
     shell.type_line(":wq")?;
     shell.until_prompt().map(drop)
 }

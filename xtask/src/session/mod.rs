@@ -94,13 +94,11 @@ fn hold(
         }
         stage.note(name);
         let result = step(shell);
-        if result.is_err() {
-            let processors = qemu::processors(guest, boot.kernel());
-            lost = shell.recover().is_err();
-            results.push((name, result.context(format!("the processors then:\n{processors}"))));
-        } else {
-            results.push((name, result));
+        if result.is_err() && shell.recover().is_err() {
+            lost = true;
+            stage.print(&qemu::processors(guest, boot.kernel()));
         }
+        results.push((name, result));
     }
     results
 }
