@@ -60,14 +60,8 @@ pub fn layout() -> Layout {
 ///
 /// The boot processor's choice holds for all; another that offers less is caught by the agreement check.
 pub(super) fn init(has_xsave: bool) {
-    // SAFETY: clears EM and TS, sets MP and NE: no emulation, native errors (Intel SDM vol. 3A, 9.2).
-    unsafe {
-        asm!(
-            "mov {value}, cr0", "and {value}, {clear}", "or {value}, {set}", "mov cr0, {value}",
-            "fninit",
-            value = out(reg) _, clear = const !0xcu64 as i64 as i32, set = const 0x22, options(nostack)
-        );
-    }
+    // SAFETY: CR0 permits x87 instructions (`control::apply`).
+    unsafe { asm!("fninit", options(nomem, nostack)) };
     if !has_xsave {
         SIZE.store(LEGACY_BYTES, Ordering::Relaxed);
         detect_mxcsr_mask();

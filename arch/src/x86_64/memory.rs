@@ -215,7 +215,8 @@ fn map_outside(start: PhysAddr, bytes: usize, flags: EntryFlags) -> Result<*mut 
 
 /// Where `address`, within the kernel's image, lies in physical memory.
 pub(super) fn image_to_physical(address: VirtAddr) -> PhysAddr {
-    PhysAddr::new(address.as_u64() - IMAGE + IMAGE_OFFSET.load(Ordering::Relaxed))
+    let linked = address.as_u64() - IMAGE;
+    PhysAddr::new(linked.wrapping_add(IMAGE_OFFSET.load(Ordering::Relaxed)))
 }
 
 /// Physical load address minus the one linked for.

@@ -8,7 +8,9 @@ use crate::events::{Handlers, InterruptCount};
 
 mod apic;
 pub mod backtrace;
+mod boot;
 pub mod clock;
+mod control;
 mod cpuid;
 mod descriptors;
 mod faults;

@@ -47,7 +47,7 @@ macro_rules! user_end {
 /// Assembly of one row of the fix-up table: where a fault may come from, where to go on.
 macro_rules! fixup {
     ($from:literal, $to:literal) => {
-        concat!(".pushsection .fixups, \"a\"\n.quad ", $from, ", ", $to, "\n.popsection")
+        concat!(".pushsection .fixups, \"a\"\n.balign 8\n.quad ", $from, ", ", $to, "\n.popsection")
     };
 }
 
