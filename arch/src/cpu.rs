@@ -183,6 +183,13 @@ impl AtomicCpuMask {
         self.0[cpu.index() / 64].load(order) & 1 << (cpu.index() % 64) != 0
     }
 
+    /// Replaces the set, word by word: a concurrent [`load`](Self::load) may see parts of both sets.
+    pub fn store(&self, mask: &CpuMask, order: Ordering) {
+        for (word, value) in self.0.iter().zip(mask.words()) {
+            word.store(*value, order);
+        }
+    }
+
     /// A snapshot of the set.
     pub fn load(&self, order: Ordering) -> CpuMask {
         CpuMask(core::array::from_fn(|i| self.0[i].load(order)))

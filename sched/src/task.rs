@@ -1,0 +1,233 @@
+//! What the scheduler keeps in every task: [`TaskCore`], and how it gets at it: [`Schedulable`].
+//!
+//! Fields are grouped by who may write them. "Its queue's lock" is the lock of the run queue of [`TaskCore::cpu`]. Reading is
+//! free for everyone: all fields are atomics, so that `/proc` and placement need no lock.
+
+use arch::cpu::{AtomicCpuMask, CpuId, CpuMask};
+use arch::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use arch::time::Nanos;
+
+use crate::parameters::Parameters;
+use crate::park::ParkState;
+use crate::policy::Memory;
+use crate::slots::Slot;
+
+/// A task's number, stable for its life: the kernel uses the thread id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TaskId(pub u32);
+
+/// What the scheduler schedules: anything that embeds a [`TaskCore`].
+pub trait Schedulable: Send + Sync {
+    /// The embedded scheduling state.
+    fn task(&self) -> &TaskCore;
+}
+
+/// The scheduling state of one task.
+#[derive(Debug)]
+pub struct TaskCore {
+    id: TaskId,
+    /// Sleep and wake; rules in [`crate::park`].
+    pub park: ParkState,
+
+    // Written under the queue's lock; `cpu` under the lock of the queue that takes the task over.
+    cpu: AtomicU16,
+    slot: AtomicU32,
+    memory: [AtomicU64; Memory::WORDS],
+    queued_at: AtomicU64,
+    started_at: AtomicU64,
+    statistics: Counters,
+
+    // Written by anyone who may change the task's parameters, and then published by `Scheduler::refresh`.
+    affinity: AtomicCpuMask,
+    parameters: AtomicU32,
+    slice_ns: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Counters {
+    run_time: AtomicU64,
+    queue_delay: AtomicU64,
+    slices: AtomicU64,
+    voluntary: AtomicU64,
+    involuntary: AtomicU64,
+    migrations: AtomicU64,
+    wake_ups: AtomicU64,
+}
+
+/// What a task has used and suffered so far. `/proc/[pid]/schedstat` and `/proc/[pid]/status` show it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TaskStatistics {
+    /// Time on a CPU, up to the last tick or switch.
+    pub run_time: Nanos,
+    /// Time runnable but waiting for a CPU.
+    pub queue_delay: Nanos,
+    /// How often it was given a CPU.
+    pub slices: u64,
+    /// Switches away because it slept or ended.
+    pub voluntary_switches: u64,
+    /// Switches away because it was preempted or yielded.
+    pub involuntary_switches: u64,
+    /// How often it began to run on another CPU than before.
+    pub migrations: u64,
+    /// How often it was woken.
+    pub wake_ups: u64,
+}
+
+impl TaskCore {
+    /// The state of a new task, asleep until its first wake-up.
+    #[must_use]
+    pub fn new(id: TaskId, parameters: Parameters, affinity: &CpuMask) -> Self {
+        let core = Self {
+            id,
+            park: ParkState::new(),
+            cpu: AtomicU16::new(0),
+            slot: AtomicU32::new(Slot::NONE),
+            memory: core::array::from_fn(|_| AtomicU64::new(0)),
+            queued_at: AtomicU64::new(0),
+            started_at: AtomicU64::new(0),
+            statistics: Counters::new(),
+            affinity: AtomicCpuMask::default(),
+            parameters: AtomicU32::new(parameters.pack()),
+            slice_ns: AtomicU64::new(parameters.slice.0),
+        };
+        core.affinity.store(affinity, Ordering::Relaxed);
+        core
+    }
+
+    /// The task's number.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// The CPU that the task runs or waits on, or ran on last.
+    pub fn cpu(&self) -> CpuId {
+        // SeqCst: see `Scheduler::refresh`.
+        CpuId::new(self.cpu.load(Ordering::SeqCst) as usize)
+    }
+
+    /// The task's parameters.
+    pub fn parameters(&self) -> Parameters {
+        // SeqCst: see `Scheduler::refresh`.
+        let word = self.parameters.load(Ordering::SeqCst);
+        Parameters::unpack(word, Nanos(self.slice_ns.load(Ordering::SeqCst)))
+    }
+
+    /// The CPUs that the task may run on.
+    pub fn affinity(&self) -> CpuMask {
+        // SeqCst: see `Scheduler::refresh`.
+        self.affinity.load(Ordering::SeqCst)
+    }
+
+    /// Whether the task may run on `cpu`.
+    pub fn may_run_on(&self, cpu: CpuId) -> bool {
+        self.affinity.contains(cpu, Ordering::SeqCst)
+    }
+
+    /// What the task has used so far.
+    pub fn statistics(&self) -> TaskStatistics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.statistics;
+        TaskStatistics {
+            run_time: Nanos(read(&counters.run_time)),
+            queue_delay: Nanos(read(&counters.queue_delay)),
+            slices: read(&counters.slices),
+            voluntary_switches: read(&counters.voluntary),
+            involuntary_switches: read(&counters.involuntary),
+            migrations: read(&counters.migrations),
+            wake_ups: read(&counters.wake_ups),
+        }
+    }
+
+    /// When the task was put on its CPU last; the time since then is not in [`TaskStatistics::run_time`] yet.
+    pub fn started_at(&self) -> Nanos {
+        Nanos(self.started_at.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_cpu(&self, cpu: CpuId) {
+        self.cpu.store(cpu.index() as u16, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_parameters(&self, parameters: Parameters) {
+        self.slice_ns.store(parameters.slice.0, Ordering::SeqCst);
+        self.parameters.store(parameters.pack(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_affinity(&self, affinity: &CpuMask) {
+        self.affinity.store(affinity, Ordering::SeqCst);
+    }
+
+    /// Where the task is queued, or [`Slot::NONE`]. Stable under its queue's lock.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_slot(&self, slot: u32) {
+        self.slot.store(slot, Ordering::Relaxed);
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        Memory(core::array::from_fn(|i| self.memory[i].load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn set_memory(&self, memory: Memory) {
+        for (word, value) in self.memory.iter().zip(memory.0) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn note_queued(&self, now: Nanos) {
+        self.queued_at.store(now.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_woken(&self) {
+        add(&self.statistics.wake_ups, 1);
+    }
+
+    pub(crate) fn note_started(&self, now: Nanos) {
+        let queued_at = self.queued_at.load(Ordering::Relaxed);
+        add(&self.statistics.queue_delay, now.0.saturating_sub(queued_at));
+        add(&self.statistics.slices, 1);
+        self.started_at.store(now.0, Ordering::Relaxed);
+    }
+
+    /// Accounts the time since the last call or start, and returns it.
+    pub(crate) fn charge(&self, now: Nanos) -> Nanos {
+        let ran = now.saturating_sub(self.started_at());
+        self.started_at.store(now.0.max(self.started_at().0), Ordering::Relaxed);
+        add(&self.statistics.run_time, ran.0);
+        ran
+    }
+
+    pub(crate) fn note_left_voluntarily(&self) {
+        add(&self.statistics.voluntary, 1);
+    }
+
+    pub(crate) fn note_left_involuntarily(&self) {
+        add(&self.statistics.involuntary, 1);
+    }
+
+    pub(crate) fn note_migrated(&self) {
+        add(&self.statistics.migrations, 1);
+    }
+}
+
+/// The counters are written under the queue's lock only, so a load and a store replace the locked addition.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+}
+
+impl Counters {
+    fn new() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            run_time: zero(),
+            queue_delay: zero(),
+            slices: zero(),
+            voluntary: zero(),
+            involuntary: zero(),
+            migrations: zero(),
+            wake_ups: zero(),
+        }
+    }
+}
