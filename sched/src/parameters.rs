@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn weights_follow_linux_within_one_percent() {
-        for (nice, linux) in [(-20, 88761), (-10, 9548), (-5, 3121), (0, 1024), (5, 335), (10, 110)] {
+        for (nice, linux) in [(-20, 88761), (-10, 9548), (-5, 3121), (0, 1024), (5, 335), (10, 110)]
+        {
             let weight = f64::from(Nice::clamped(nice).weight());
             assert!((weight / f64::from(linux) - 1.0).abs() < 0.025, "nice {nice}: {weight}");
         }
@@ -190,11 +191,8 @@ mod tests {
             ..Parameters::DEFAULT
         };
         assert_eq!(real_time.inherited(), Parameters::DEFAULT);
-        let nice = |n| Parameters {
-            nice: Nice::clamped(n),
-            reset_on_fork: true,
-            ..Parameters::DEFAULT
-        };
+        let nice =
+            |n| Parameters { nice: Nice::clamped(n), reset_on_fork: true, ..Parameters::DEFAULT };
         assert_eq!(nice(7).inherited().nice.get(), 7);
         assert_eq!(nice(-7).inherited().nice.get(), 0);
     }

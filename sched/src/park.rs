@@ -49,11 +49,8 @@ pub struct WakeMask(u32);
 
 impl WakeMask {
     /// The awaited event itself: ends every wait, but not a stop.
-    pub const EVENT: Self = Self::of(&[
-        ParkMode::Uninterruptible,
-        ParkMode::Killable,
-        ParkMode::Interruptible,
-    ]);
+    pub const EVENT: Self =
+        Self::of(&[ParkMode::Uninterruptible, ParkMode::Killable, ParkMode::Interruptible]);
     /// A signal that is not fatal.
     pub const SIGNAL: Self = Self::of(&[ParkMode::Interruptible]);
     /// A fatal signal.
@@ -183,12 +180,8 @@ impl ParkState {
                 Phase::Runnable | Phase::Waking | Phase::Dead => return Woken::No,
             };
             // Acquire pairs with `commit`; release hands the waker's writes to the task if it goes on at once.
-            let exchange = self.word.compare_exchange(
-                word,
-                next as u32,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            let exchange =
+                self.word.compare_exchange(word, next as u32, Ordering::AcqRel, Ordering::Relaxed);
             match exchange {
                 Ok(_) => return outcome,
                 Err(now) => word = now,

@@ -12,9 +12,9 @@ use crate::park::ParkState;
 use crate::policy::Memory;
 use crate::slots::Slot;
 
-/// A task's number, stable for its life: the kernel uses the thread id.
+/// A task's number, never used again. (Thread ids are, and change hands at execve.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct TaskId(pub u32);
+pub struct TaskId(pub u64);
 
 /// What the scheduler schedules: anything that embeds a [`TaskCore`].
 pub trait Schedulable: Send + Sync {

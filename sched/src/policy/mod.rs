@@ -57,6 +57,11 @@ pub struct TaskView {
     pub memory: Memory,
 }
 
+impl TaskView {
+    /// The slot in a view that is made for placement only.
+    pub(crate) const NOT_QUEUED: u32 = u32::MAX;
+}
+
 /// Why a task changes its state. The table in the module's documentation says between which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {

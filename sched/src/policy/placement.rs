@@ -22,6 +22,12 @@ pub fn idle_near_last(_task: &TaskView, cpus: &CpuSnapshot<'_>) -> CpuId {
     if stays { cpus.last } else { least }
 }
 
+/// For real-time tasks: the CPU whose running task is the least urgent, the last one among equals.
+#[must_use]
+pub fn least_urgent(cpus: &CpuSnapshot<'_>, urgency: &dyn Fn(CpuId) -> u8) -> CpuId {
+    cpus.allowed.iter().min_by_key(|&cpu| (urgency(cpu), cpu != cpus.last)).unwrap_or(cpus.last)
+}
+
 #[cfg(test)]
 mod tests {
     use arch::cpu::CpuMask;

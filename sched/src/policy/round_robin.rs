@@ -1,0 +1,82 @@
+//! Round-robin: everyone takes turns, each for the same time. Weights are ignored.
+//!
+//! The simplest policy that is still fair among equals, and the one to read first.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use arch::time::Nanos;
+
+use super::{Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
+use crate::task::TaskId;
+
+/// How long a turn lasts.
+pub const SLICE: Nanos = Nanos::from_millis(4);
+
+/// The policy's row in the table.
+pub const KIND: PolicyKind = PolicyKind {
+    name: "rr",
+    about: "round-robin: equal turns of 4 ms in order of arrival, whatever the nice values",
+    create: || Box::new(RoundRobin::default()),
+    select_cpu: placement::idle_near_last,
+};
+
+/// A queue, and what is left of the current task's turn.
+#[derive(Debug, Default)]
+pub struct RoundRobin {
+    queue: VecDeque<TaskView>,
+    left: Nanos,
+}
+
+impl Policy for RoundRobin {
+    fn reserve(&mut self, tasks: usize) -> bool {
+        self.queue.try_reserve(tasks.saturating_sub(self.queue.len())).is_ok()
+    }
+
+    fn enqueue(&mut self, mut task: TaskView, event: Event) {
+        // Who was interrupted within a turn goes on with the rest of it, first; everyone else queues up.
+        let resumes = event == Event::Preempted && self.left > Nanos::ZERO;
+        task.memory = Memory([if resumes { self.left.0 } else { 0 }, 0]);
+        if resumes { self.queue.push_front(task) } else { self.queue.push_back(task) }
+    }
+
+    fn pick(&mut self, _now: Nanos) -> Option<Pick> {
+        let task = self.queue.pop_front()?;
+        let rest = task.memory.0[0];
+        let turn = if task.slice > Nanos::ZERO { task.slice } else { SLICE };
+        self.left = if rest > 0 { Nanos(rest) } else { turn };
+        Some(Pick { task, slice: self.left })
+    }
+
+    fn tick(&mut self, ran: Nanos) -> Verdict {
+        self.left = self.left.saturating_sub(ran);
+        if self.left > Nanos::ZERO { Verdict::Continue(self.left) } else { Verdict::Reschedule }
+    }
+
+    fn preempts(&self, _task: TaskId) -> bool {
+        false
+    }
+
+    fn leave(&mut self, _event: Event) -> Memory {
+        Memory::default()
+    }
+
+    fn remove(&mut self, task: TaskId) -> Option<TaskView> {
+        let position = self.queue.iter().position(|queued| queued.id == task)?;
+        self.queue.remove(position)
+    }
+
+    fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
+        // From the back: it would wait longest here.
+        let position = self.queue.iter().rposition(|task| may_move(task))?;
+        self.queue.remove(position)
+    }
+
+    fn drain(&mut self) -> Option<TaskView> {
+        self.queue.pop_front()
+    }
+
+    fn len(&self) -> usize {
+        self.queue.len()
+    }
+}

@@ -1,0 +1,105 @@
+//! Ticks, and moving work from busy CPUs to others.
+//!
+//! An idle CPU *pulls* as it goes idle. Otherwise the busier CPU *pushes*: only contended CPUs take ticks,
+//! so only they have the occasion.
+
+use alloc::sync::Arc;
+
+use arch::cpu::CpuId;
+use arch::sync::atomic::Ordering;
+use arch::time::Nanos;
+
+use super::{Scheduler, look};
+use crate::policy::{Event, Verdict};
+use crate::resched::Resched;
+use crate::run_queue::RunQueue;
+use crate::task::Schedulable;
+
+/// How often a CPU with two tasks more than another gives one away.
+const BALANCE_PERIOD: Nanos = Nanos::from_millis(10);
+/// How often a CPU with one task more than another gives one away, so that in the long run all tasks get the same share.
+const ROTATION_PERIOD: Nanos = Nanos::from_millis(60);
+
+impl<T: Schedulable> Scheduler<T> {
+    /// Charges the task that runs on `cpu` and says whether another should run. Called on that CPU when
+    /// its [deadline](Self::deadline) has passed; calling it early does no harm.
+    pub fn tick(&self, cpu: CpuId, now: Nanos) -> Resched {
+        let mut queue = self.cpus.get(cpu).queue.lock();
+        let verdict = queue.charge(now);
+        let waiting = queue.queued() > 0;
+        if verdict == Verdict::Reschedule && !waiting {
+            queue.renew_slice(now);
+        }
+        self.publish(cpu, &queue);
+        drop(queue);
+        match verdict {
+            Verdict::Reschedule if waiting => self.tell(cpu, cpu),
+            _ => Resched::No,
+        }
+    }
+
+    /// Gives a waiting task of `cpu` to a less loaded CPU, if that is due. Called on `cpu` after a tick.
+    pub fn balance(&self, cpu: CpuId, now: Nanos) -> Resched {
+        let this = self.cpus.get(cpu);
+        let load = self.load(cpu);
+        if load < 2 || now.0 < this.balance_at.load(Ordering::Relaxed) {
+            return Resched::No;
+        }
+        let Some(target) = self.least_loaded(cpu) else { return Resched::No };
+        let difference = load.saturating_sub(self.load(target));
+        if difference == 0 {
+            return Resched::No;
+        }
+        let period = if difference > 1 { BALANCE_PERIOD } else { ROTATION_PERIOD };
+        let first = this.balance_at.swap(now.saturating_add(period).0, Ordering::Relaxed) == 0;
+        if first && difference == 1 {
+            return Resched::No;
+        }
+        self.push(cpu, target, now)
+    }
+
+    /// The CPU with the lowest load, the next one upwards among equals, so that turns go around.
+    fn least_loaded(&self, cpu: CpuId) -> Option<CpuId> {
+        let others = self.online().iter().filter(|&other| other != cpu);
+        others.min_by_key(|&other| (self.load(other), other < cpu, other))
+    }
+
+    fn push(&self, from: CpuId, to: CpuId, now: Nanos) -> Resched {
+        let mut queue = self.cpus.get(from).queue.lock();
+        let Some(task) = queue.steal(to) else { return Resched::No };
+        self.publish(from, &queue);
+        drop(queue);
+        // In transit the task is in nobody's queue; a change of its affinity meanwhile is seen under the new lock.
+        let mut queue = self.cpus.get(to).queue.lock();
+        task.task().set_cpu(to);
+        if self.must_leave(to, &task.task().affinity()) {
+            drop(queue);
+            return self.place(task, Event::Migrated, now, from);
+        }
+        task.task().note_migrated();
+        let preempts = queue.enqueue(task, Event::Migrated, now);
+        self.publish(to, &queue);
+        drop(queue);
+        if preempts { self.tell(to, from) } else { look(to, from) }
+    }
+
+    /// Steals a task for `thief`, whose queue is empty and locked, and makes it current there.
+    pub(super) fn pull(&self, queue: &mut RunQueue<T>, thief: CpuId, now: Nanos) -> Option<Arc<T>> {
+        let mut tried = arch::cpu::CpuMask::only(thief);
+        loop {
+            let candidates = self.online();
+            let victim = candidates
+                .iter()
+                .filter(|&cpu| !tried.contains(cpu) && self.load(cpu) > 1)
+                .max_by_key(|&cpu| self.load(cpu))?;
+            tried.insert(victim);
+            // Two queues are locked here; `try_lock` cannot deadlock with another thief.
+            let Some(mut other) = self.cpus.get(victim).queue.try_lock() else { continue };
+            let Some(task) = other.steal(thief) else { continue };
+            self.publish(victim, &other);
+            drop(other);
+            queue.enqueue(task, Event::Migrated, now);
+            return queue.pick(now);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! All CPUs' run queues and what goes on between them. Key types: [`Scheduler`], [`Switch`].
+//!
+//! - [`wake`](Scheduler::wake) and [`spawn`](Scheduler::spawn) (in `wake.rs`) make a task runnable;
+//! - [`begin_switch`](Scheduler::begin_switch) (in `switch.rs`) takes a CPU from one task and chooses the next;
+//! - [`tick`](Scheduler::tick) and [`balance`](Scheduler::balance) (in `balance.rs`) keep it fair over time;
+//! - [`set_parameters`](Scheduler::set_parameters) and [`set_affinity`](Scheduler::set_affinity) (in `change.rs`).
+//!
+//! Of each CPU, a few facts are published in atomics, so that placement needs no lock. They are written under the
+//! queue's lock and read as hints by others; only `resched` carries a duty (see [`Resched`]).
+
+mod balance;
+mod change;
+mod switch;
+mod wake;
+
+use alloc::sync::Arc;
+
+use arch::cpu::{AtomicCpuMask, CpuId, CpuMask};
+use arch::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use arch::sync::{Irq, PerCpu, Rank, SpinGuard, SpinLock};
+use arch::time::Nanos;
+pub use switch::{Fate, Leave, Switch, Switched};
+
+use crate::policy::PolicyKind;
+use crate::resched::Resched;
+use crate::run_queue::RunQueue;
+use crate::task::{Schedulable, TaskId};
+
+/// There is no memory for another task's places in the queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfMemory;
+
+/// The lock on a CPU's run queue.
+pub type QueueGuard<'a, T> = SpinGuard<'a, RunQueue<T>, Irq>;
+
+/// One CPU's queue and what is published of it.
+struct CpuQueue<T: Schedulable> {
+    queue: SpinLock<RunQueue<T>, Irq>,
+    /// Tasks queued and running, the CPU's own not counted.
+    load: AtomicU32,
+    /// See [`RunQueue::precedence`].
+    precedence: AtomicU8,
+    /// When the scheduler wants [`Scheduler::tick`] to be called.
+    deadline: AtomicU64,
+    /// The CPU was told to switch and has not yet. Set by whoever tells it, cleared by `begin_switch`.
+    resched: AtomicBool,
+    /// When this CPU may next give a task away.
+    balance_at: AtomicU64,
+    switches: AtomicU64,
+}
+
+/// The room that all queues have, and how much of it is taken.
+#[derive(Debug, Default)]
+struct Room {
+    tasks: usize,
+    reserved: usize,
+}
+
+/// The scheduler of the machine.
+pub struct Scheduler<T: Schedulable> {
+    cpus: PerCpu<CpuQueue<T>>,
+    policy: &'static PolicyKind,
+    online: AtomicCpuMask,
+    idle: AtomicCpuMask,
+    room: SpinLock<Room>,
+    next_id: AtomicU64,
+    spawned: AtomicU64,
+}
+
+impl<T: Schedulable> Scheduler<T> {
+    /// Queues for `cpus` CPUs, none of them online, with `policy` for the fair class.
+    #[must_use]
+    pub fn new(cpus: usize, policy: &'static PolicyKind) -> Self {
+        Self {
+            cpus: PerCpu::new(cpus, |cpu| CpuQueue::new(RunQueue::new(cpu, (policy.create)()))),
+            policy,
+            online: AtomicCpuMask::default(),
+            idle: AtomicCpuMask::default(),
+            room: SpinLock::new(Rank::TASK, Room::default()),
+            next_id: AtomicU64::new(1),
+            spawned: AtomicU64::new(0),
+        }
+    }
+
+    /// The policy of the fair class.
+    #[must_use]
+    pub fn policy(&self) -> &'static PolicyKind {
+        self.policy
+    }
+
+    /// Takes the CPU's own task, on which the caller runs, and begins to schedule there.
+    pub fn bring_online(&self, cpu: CpuId, idle: Arc<T>, now: Nanos) {
+        let this = self.cpus.get(cpu);
+        let mut queue = this.queue.lock();
+        queue.set_idle(idle, now);
+        self.publish(cpu, &queue);
+        self.online.insert(cpu, Ordering::AcqRel);
+    }
+
+    /// The CPUs that take part.
+    pub fn online(&self) -> CpuMask {
+        self.online.load(Ordering::Acquire)
+    }
+
+    /// The CPUs that have nothing to do.
+    pub fn idle(&self) -> CpuMask {
+        self.idle.load(Ordering::Relaxed)
+    }
+
+    /// Makes room for one more task in every queue, so that waking it never needs memory, and names it.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; nothing has changed then. Each success is undone by one [`release_task`](Self::release_task).
+    pub fn reserve_task(&self) -> Result<TaskId, OutOfMemory> {
+        let mut room = self.room.lock();
+        if room.tasks == room.reserved {
+            let total = (room.reserved * 2).max(64);
+            for (_, cpu) in self.cpus.iter() {
+                if !cpu.queue.lock().reserve(total) {
+                    return Err(OutOfMemory);
+                }
+            }
+            room.reserved = total;
+        }
+        room.tasks += 1;
+        Ok(TaskId(self.next_id.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Gives back the room of a task that is gone or never came to be.
+    pub fn release_task(&self) {
+        self.room.lock().tasks -= 1;
+    }
+
+    /// Whether `cpu` should call [`begin_switch`](Self::begin_switch) as soon as it may.
+    pub fn should_switch(&self, cpu: CpuId) -> bool {
+        self.cpus.get(cpu).resched.load(Ordering::Acquire)
+    }
+
+    /// When [`tick`](Self::tick) should be called on `cpu`; [`Nanos::MAX`] if nobody waits there. Look again after a
+    /// switch and on [`Resched`].
+    pub fn deadline(&self, cpu: CpuId) -> Nanos {
+        Nanos(self.cpus.get(cpu).deadline.load(Ordering::Acquire))
+    }
+
+    /// How many tasks `cpu` runs and has queued.
+    pub fn load(&self, cpu: CpuId) -> u32 {
+        self.cpus.get(cpu).load.load(Ordering::Relaxed)
+    }
+
+    /// How many tasks run or wait for a CPU.
+    pub fn runnable(&self) -> u32 {
+        self.cpus.iter().map(|(_, cpu)| cpu.load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Context switches on `cpu` so far.
+    pub fn switches(&self, cpu: CpuId) -> u64 {
+        self.cpus.get(cpu).switches.load(Ordering::Relaxed)
+    }
+
+    /// Tasks started so far.
+    pub fn spawned(&self) -> u64 {
+        self.spawned.load(Ordering::Relaxed)
+    }
+
+    /// The run-queue lock of `cpu`, for the incoming task to release (see [`Switch`]).
+    #[must_use]
+    pub fn queue_lock(&self, cpu: CpuId) -> &SpinLock<RunQueue<T>, Irq> {
+        &self.cpus.get(cpu).queue
+    }
+
+    /// The CPUs that a task with this affinity can use now: all, if it allows none that is online.
+    fn usable(&self, affinity: &CpuMask) -> CpuMask {
+        let online = self.online();
+        let usable = affinity.and(&online);
+        if usable.is_empty() { online } else { usable }
+    }
+
+    /// Whether a task of this affinity has to leave `cpu`.
+    fn must_leave(&self, cpu: CpuId, affinity: &CpuMask) -> bool {
+        !self.usable(affinity).contains(cpu)
+    }
+
+    /// Publishes the facts about `cpu`. Called before its queue's lock is released after any change.
+    fn publish(&self, cpu: CpuId, queue: &RunQueue<T>) {
+        let this = self.cpus.get(cpu);
+        let load = queue.load();
+        this.load.store(load, Ordering::Relaxed);
+        this.precedence.store(queue.precedence(), Ordering::Relaxed);
+        // Release pairs with the acquire in `deadline`, on this CPU or after its reschedule interrupt.
+        this.deadline.store(queue.deadline().0, Ordering::Release);
+        let is_idle = load == 0;
+        if is_idle != self.idle.contains(cpu, Ordering::Relaxed) {
+            if is_idle {
+                self.idle.insert(cpu, Ordering::Relaxed);
+            } else {
+                self.idle.remove(cpu, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Tells `cpu` to switch, once.
+    fn tell(&self, cpu: CpuId, here: CpuId) -> Resched {
+        // Acquire and release: pairs with the clearing in `begin_switch`, which then sees what was queued.
+        if self.cpus.get(cpu).resched.swap(true, Ordering::AcqRel) {
+            return Resched::No;
+        }
+        look(cpu, here)
+    }
+}
+
+/// `cpu` has to look at its flag and its deadline.
+fn look(cpu: CpuId, here: CpuId) -> Resched {
+    if cpu == here { Resched::Here } else { Resched::Cpu(cpu) }
+}
+
+impl<T: Schedulable> CpuQueue<T> {
+    fn new(queue: RunQueue<T>) -> Self {
+        Self {
+            queue: SpinLock::new(Rank::RUN_QUEUE, queue),
+            load: AtomicU32::new(0),
+            precedence: AtomicU8::new(0),
+            deadline: AtomicU64::new(u64::MAX),
+            resched: AtomicBool::new(false),
+            balance_at: AtomicU64::new(0),
+            switches: AtomicU64::new(0),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Taking a CPU from one task and choosing the next.
+
+use alloc::sync::Arc;
+
+use arch::cpu::CpuId;
+use arch::sync::atomic::Ordering;
+use arch::time::Nanos;
+
+use super::{QueueGuard, Scheduler};
+use crate::policy::Event;
+use crate::resched::Resched;
+use crate::run_queue::RunQueue;
+use crate::task::Schedulable;
+
+/// Why the running task gives the CPU up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leave {
+    /// To sleep, unless it has been woken since it [prepared](crate::ParkState::prepare) to.
+    Block,
+    /// Something more urgent may be there, or its slice is over.
+    Preempt,
+    /// It lets others go first.
+    Yield,
+    /// It has ended, and will never run again.
+    Exit,
+}
+
+/// What became of the task that was switched away from; for [`Scheduler::finish_switch`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is queued here, or asleep: nothing is to be done.
+    Left,
+    /// It may no longer run here: it has to be placed elsewhere.
+    Migrates,
+    /// It has ended.
+    Ended,
+}
+
+/// A decided switch. The queue's lock is held across the switch: the outgoing task forgets `guard`, and the
+/// incoming one releases the lock through [`Scheduler::queue_lock`] *of the CPU that it then runs on*.
+#[must_use = "the chosen task has to run"]
+pub struct Switch<'a, T: Schedulable> {
+    /// The lock of this CPU's queue.
+    pub guard: QueueGuard<'a, T>,
+    /// Who had the CPU.
+    pub previous: Arc<T>,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Who gets it.
+    pub next: Arc<T>,
+}
+
+/// The outcome of [`Scheduler::begin_switch`].
+#[must_use = "the chosen task has to run"]
+pub enum Switched<'a, T: Schedulable> {
+    /// The caller goes on.
+    Stay,
+    /// Another task runs now.
+    To(Switch<'a, T>),
+}
+
+impl<T: Schedulable> Scheduler<T> {
+    /// Takes `cpu` from the task that runs there and chooses the next one.
+    ///
+    /// Called on that CPU by that task, with interrupts off and no lock held that is not to be held across the switch.
+    pub fn begin_switch(&self, cpu: CpuId, now: Nanos, leave: Leave) -> Switched<'_, T> {
+        let this = self.cpus.get(cpu);
+        let mut queue = this.queue.lock();
+        // Under the lock, and before the choice: whatever is queued after this sets the flag again.
+        this.resched.store(false, Ordering::Release);
+        let _ = queue.charge(now);
+        let Some((previous, fate)) = self.put_down(&mut queue, cpu, now, leave) else {
+            self.publish(cpu, &queue);
+            return Switched::Stay;
+        };
+        let next = queue
+            .pick(now)
+            .or_else(|| self.pull(&mut queue, cpu, now))
+            .or_else(|| queue.pick_idle())
+            .unwrap_or_else(|| Arc::clone(&previous));
+        self.publish(cpu, &queue);
+        if Arc::ptr_eq(&previous, &next) {
+            return Switched::Stay;
+        }
+        match leave {
+            Leave::Block | Leave::Exit => previous.task().note_left_voluntarily(),
+            Leave::Preempt | Leave::Yield => previous.task().note_left_involuntarily(),
+        }
+        next.task().note_started(now);
+        next.task().park.set_on_cpu();
+        this.switches.fetch_add(1, Ordering::Relaxed);
+        Switched::To(Switch { guard: queue, previous, fate, next })
+    }
+
+    /// Removes the running task from the CPU. `None` if it turns out that it has no reason to go.
+    fn put_down(
+        &self,
+        queue: &mut RunQueue<T>,
+        cpu: CpuId,
+        now: Nanos,
+        leave: Leave,
+    ) -> Option<(Arc<T>, Fate)> {
+        let task = Arc::clone(&queue.current.as_ref()?.task);
+        let leaves_cpu = !queue.is_idle() && self.must_leave(cpu, &task.task().affinity());
+        match leave {
+            Leave::Exit => {
+                task.task().park.set_dead();
+                Some((queue.take_current(Event::Exited)?, Fate::Ended))
+            }
+            Leave::Block if task.task().park.commit() => {
+                Some((queue.take_current(Event::Blocked)?, Fate::Left))
+            }
+            _ if leaves_cpu => Some((queue.take_current(Event::MigratedAway)?, Fate::Migrates)),
+            Leave::Yield => Some((queue.put_back(Event::Yielded, now)?, Fate::Left)),
+            Leave::Block | Leave::Preempt => {
+                Some((queue.put_back(Event::Preempted, now)?, Fate::Left))
+            }
+        }
+    }
+
+    /// Completes a switch, on the CPU that `previous` has left, after its queue's lock was released.
+    ///
+    /// Before releasing that lock the caller has [marked](crate::ParkState::set_off_cpu) `previous` as off the CPU.
+    pub fn finish_switch(&self, previous: Arc<T>, fate: Fate, now: Nanos, here: CpuId) -> Resched {
+        match fate {
+            Fate::Left | Fate::Ended => Resched::No,
+            Fate::Migrates => self.place(previous, Event::Migrated, now, here),
+        }
+    }
+}

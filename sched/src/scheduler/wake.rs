@@ -1,0 +1,90 @@
+//! Making a task runnable: waking, spawning, and choosing where.
+
+use alloc::sync::Arc;
+
+use arch::cpu::CpuId;
+use arch::sync::atomic::Ordering;
+use arch::time::Nanos;
+
+use super::{Scheduler, look};
+use crate::park::{WakeMask, Woken};
+use crate::policy::{CpuSnapshot, Event, TaskView, placement};
+use crate::resched::Resched;
+use crate::run_queue::view_of;
+use crate::task::{Schedulable, TaskCore};
+
+impl<T: Schedulable> Scheduler<T> {
+    /// Ends `task`'s sleep if it is one of `sleeps`, and queues it.
+    ///
+    /// What the task waits for has been made true before. May be called from an interrupt handler; not with a
+    /// run-queue lock held. `here` is the calling CPU.
+    pub fn wake(&self, task: &Arc<T>, sleeps: WakeMask, now: Nanos, here: CpuId) -> Resched {
+        match task.task().park.wake(sleeps) {
+            Woken::No | Woken::Stayed => Resched::No,
+            Woken::Enqueue => {
+                task.task().park.await_off_cpu();
+                task.task().note_woken();
+                self.place(Arc::clone(task), Event::Woken, now, here)
+            }
+        }
+    }
+
+    /// Starts a new task, near `here` if no other CPU is idle.
+    pub fn spawn(&self, task: &Arc<T>, now: Nanos, here: CpuId) -> Resched {
+        let core = task.task();
+        if core.park.wake(WakeMask::EVENT) != Woken::Enqueue {
+            return Resched::No;
+        }
+        self.spawned.fetch_add(1, Ordering::Relaxed);
+        core.set_cpu(here);
+        self.place(Arc::clone(task), Event::Spawned, now, here)
+    }
+
+    /// Queues a task that is in nobody's hands but the caller's.
+    pub(super) fn place(&self, task: Arc<T>, event: Event, now: Nanos, here: CpuId) -> Resched {
+        loop {
+            let cpu = self.select_cpu(task.task(), here);
+            let mut queue = self.cpus.get(cpu).queue.lock();
+            task.task().set_cpu(cpu);
+            // Looked at again after `cpu` is known to others: see `refresh`.
+            if self.must_leave(cpu, &task.task().affinity()) {
+                continue;
+            }
+            let was_contended = queue.queued() > 0;
+            if event != Event::Migrated {
+                task.task().park.set_runnable();
+            }
+            let preempts = queue.enqueue(task, event, now);
+            self.publish(cpu, &queue);
+            drop(queue);
+            return match (preempts, was_contended) {
+                (true, _) => self.tell(cpu, here),
+                // The running task was alone and has no slice timer: the CPU has to start it.
+                (false, false) => look(cpu, here),
+                (false, true) => Resched::No,
+            };
+        }
+    }
+
+    fn select_cpu(&self, core: &TaskCore, here: CpuId) -> CpuId {
+        let parameters = core.parameters();
+        let load = |cpu| self.load(cpu);
+        let snapshot = CpuSnapshot {
+            allowed: self.usable(&core.affinity()),
+            idle: self.idle(),
+            last: core.cpu(),
+            waker: here,
+            load: &load,
+        };
+        let view = view_of(core, &parameters, TaskView::NOT_QUEUED);
+        let cpu = if parameters.discipline.is_real_time() {
+            placement::least_urgent(&snapshot, &|cpu| {
+                self.cpus.get(cpu).precedence.load(Ordering::Relaxed)
+            })
+        } else {
+            (self.policy.select_cpu)(&view, &snapshot)
+        };
+        // A policy is not trusted with the affinity.
+        if snapshot.allowed.contains(cpu) { cpu } else { snapshot.allowed.lowest().unwrap_or(here) }
+    }
+}
