@@ -51,6 +51,8 @@ impl WakeMask {
     /// The awaited event itself: ends every wait, but not a stop.
     pub const EVENT: Self =
         Self::of(&[ParkMode::Uninterruptible, ParkMode::Killable, ParkMode::Interruptible]);
+    /// Every sleep: for wake-ups that make the sleeper look again, such as a deadline's.
+    pub const ANY: Self = Self(!PHASE);
     /// A signal that is not fatal.
     pub const SIGNAL: Self = Self::of(&[ParkMode::Interruptible]);
     /// A fatal signal.

@@ -48,6 +48,8 @@ ranks! {
     FRAME_SHARD = 46;
     /// A wait queue.
     WAIT_QUEUE = 50;
+    /// One timer while it is armed or cancelled.
+    ALARM = 52;
     /// The timer queue of one CPU.
     TIMER = 54;
     /// A task's scheduling state while it is being woken.

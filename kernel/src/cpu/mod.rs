@@ -1,1 +1,6 @@
-//! Interrupt dispatch and per-CPU statistics.
+//! What each CPU does with its time and its interrupts.
+
+mod usage;
+
+pub use usage::{CpuTimes, Usage, charge_current, enter_user_mode, leave_user_mode};
+pub(crate) use usage::Mode;

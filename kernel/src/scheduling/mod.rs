@@ -1,1 +1,51 @@
-//! Running threads on CPUs: switching, blocking, wait queues, sleeping locks.
+//! Threads on CPUs: sleeping, waking, switching, and the locks that sleep.
+//!
+//! What others use:
+//! - [`WaitQueue`] to wait for a condition, [`Completion`] for a one-time event, [`sleep_until`] for a time;
+//! - [`Mutex`] and [`RwLock`] for state that is held across user-memory accesses and other sleeps;
+//! - [`block_current`] and [`wake_thread`], the primitives below all of these, for the signal and wait code;
+//! - [`spawn`], [`spawn_kernel_thread`], [`exit_current`], [`preempt_if_requested`], [`yield_now`].
+//!
+//! `sched` decides (see its documentation for the wake-up protocol); this module owns the one
+//! [`Scheduler`](sched::Scheduler), switches stacks, extended state and address spaces, programs the timer, and sends
+//! the interrupts that [`Resched`](sched::Resched) asks for.
+//!
+//! Rules:
+//! - Everything that may sleep starts with [`assert_may_sleep`]: interrupts on, no spin lock held.
+//! - Waking never sleeps, takes only locks of rank `WAIT_QUEUE` and above, and is allowed in interrupt handlers.
+//! - A sleeper marks itself as parking, then checks its condition; a waker makes the condition true, then wakes. A wake-up may come
+//!   for no visible reason, so every wait is a loop around its condition; the functions here contain that loop.
+
+mod block;
+mod completion;
+mod cpus;
+mod idle;
+mod kernel_thread;
+mod mutex;
+mod observers;
+mod preemption;
+mod rw_lock;
+mod sleep;
+mod switch;
+mod thread_core;
+mod wait_queue;
+
+pub use block::{
+    WaitEnd, assert_may_sleep, block_current, wake_for_fatal_signal, wake_for_signal,
+    wake_interruptible, wake_thread,
+};
+pub use completion::Completion;
+pub use cpus::{cpu_count, initialize, scheduler};
+pub(crate) use cpus::{cpu as cpu_part, each_cpu, this_cpu as this_cpu_part};
+pub use idle::run_idle;
+pub use kernel_thread::spawn_kernel_thread;
+pub use mutex::{Mutex, MutexGuard};
+pub use observers::{Registration, Wake};
+pub(crate) use preemption::carry_out;
+pub use preemption::{preempt, preempt_if_requested, yield_now};
+pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
+pub use sched::{ParkMode, WakeMask};
+pub use sleep::{Interruption, sleep_until};
+pub use switch::{exit_current, spawn};
+pub use thread_core::{ThreadCore, ThreadState};
+pub use wait_queue::WaitQueue;

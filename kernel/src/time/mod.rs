@@ -1,1 +1,5 @@
-//! Clocks, timer queues and the system calls on them.
+//! Time: timers, clocks, and the system calls about them.
+
+mod timer;
+
+pub use timer::{Timer, TimerNode, TimerQueue};

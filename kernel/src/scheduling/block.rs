@@ -1,0 +1,135 @@
+//! Putting the current thread to sleep, and waking threads: the primitives below wait queues, locks and stops.
+
+use alloc::sync::Arc;
+
+use arch::time::Nanos;
+use arch::{clock, interrupts, preempt};
+use sched::{Leave, ParkMode, WakeMask};
+
+use super::cpus::scheduler;
+use super::preemption::carry_out;
+use super::switch::schedule;
+use crate::errno::Errno;
+use crate::task::{self, Thread};
+
+/// Why a wait ended without its event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WaitEnd {
+    /// A signal is pending that ends this kind of wait.
+    Interrupted,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+impl From<WaitEnd> for Errno {
+    /// `ERESTARTSYS` or `ETIMEDOUT`: what most system calls return. Those that differ match for themselves.
+    fn from(end: WaitEnd) -> Self {
+        match end {
+            WaitEnd::Interrupted => Self::ERESTARTSYS,
+            WaitEnd::TimedOut => Self::ETIMEDOUT,
+        }
+    }
+}
+
+/// Checks that the caller may sleep.
+///
+/// # Panics
+/// In builds with debug assertions, when a spin lock is held or interrupts are off.
+pub fn assert_may_sleep() {
+    debug_assert_eq!(preempt::count(), 0, "sleeping while a spin lock is held");
+    debug_assert!(interrupts::enabled(), "sleeping with interrupts off");
+}
+
+/// Sleeps until `done`, and wakes up early where `mode` allows or at `deadline`.
+///
+/// `done` is asked after the thread was marked as parking, and again after each wake-up. It may take spin locks but not
+/// sleep. Whoever makes it true afterwards calls [`wake_thread`] with a mask that covers `mode`. `mode` says what else ends the
+/// sleep: any pending signal ([`ParkMode::Interruptible`]), a fatal one (`Killable`, `Stopped`, `Traced`), or nothing.
+///
+/// # Errors
+/// Why the sleep ended although `done` was still false.
+pub fn block_current(
+    mode: ParkMode,
+    deadline: Option<Nanos>,
+    mut done: impl FnMut() -> bool,
+) -> Result<(), WaitEnd> {
+    assert_may_sleep();
+    let thread = task::current();
+    let park = &thread.scheduling.task.park;
+    let mut armed = false;
+    let outcome = loop {
+        park.prepare(mode);
+        let outcome = if done() {
+            Some(Ok(()))
+        } else if is_interrupted(&thread, mode) {
+            Some(Err(WaitEnd::Interrupted))
+        } else {
+            deadline.filter(|&at| clock::now() >= at).map(|_| Err(WaitEnd::TimedOut))
+        };
+        if let Some(outcome) = outcome {
+            park.cancel();
+            break outcome;
+        }
+        if let Some(at) = deadline {
+            // Again each time: a wait inside `done`'s caller may have used the thread's one alarm meanwhile.
+            thread.scheduling.arm_alarm(at);
+            armed = true;
+        }
+        schedule(Leave::Block);
+    };
+    if armed {
+        thread.scheduling.disarm_alarm();
+    }
+    outcome
+}
+
+/// Whether a signal forbids `thread` to sleep in `mode`.
+fn is_interrupted(thread: &Thread, mode: ParkMode) -> bool {
+    match mode {
+        ParkMode::Uninterruptible => false,
+        ParkMode::Interruptible => thread.has_pending_signal(),
+        ParkMode::Killable | ParkMode::Stopped | ParkMode::Traced => thread.has_fatal_signal(),
+    }
+}
+
+/// Ends `thread`'s sleep if it is one of `sleeps`. What it waits for was made true before.
+///
+/// Allowed anywhere where no lock of rank `RUN_QUEUE` or above is held, also in interrupt handlers. Never switches here and now:
+/// if the woken thread is more urgent, it preempts when the caller's locks and interrupts permit.
+pub fn wake_thread(thread: &Arc<Thread>, sleeps: WakeMask) {
+    // The calling CPU must not change between asking for it and acting on the answer.
+    preempt::disable();
+    carry_out(scheduler().wake(thread, sleeps, clock::now(), arch::current_cpu()));
+    preempt::enable();
+}
+
+/// Ends an interruptible sleep, because a signal was made pending for `thread`.
+pub fn wake_interruptible(thread: &Arc<Thread>) {
+    wake_thread(thread, WakeMask::SIGNAL);
+}
+
+/// Ends an interruptible sleep, because a signal was made pending for `thread`; if the thread is running in
+/// user mode on another CPU, makes it enter the kernel and look.
+pub fn wake_for_signal(thread: &Arc<Thread>) {
+    wake_thread(thread, WakeMask::SIGNAL);
+    kick(thread);
+}
+
+/// Ends every sleep but an uninterruptible one, because `thread` is to end; makes it enter the kernel if it
+/// runs in user mode.
+pub fn wake_for_fatal_signal(thread: &Arc<Thread>) {
+    wake_thread(thread, WakeMask::KILL);
+    kick(thread);
+}
+
+/// Interrupts the CPU that runs `thread`, so that it passes its common exit. Nothing if it does not run.
+fn kick(thread: &Arc<Thread>) {
+    preempt::disable();
+    let core = &thread.scheduling.task;
+    let cpu = core.cpu();
+    // The signal was made pending before this load; a thread that gets on a CPU after it looks for signals before user mode.
+    if core.park.is_on_cpu() && cpu != arch::current_cpu() {
+        carry_out(sched::Resched::Cpu(cpu));
+    }
+    preempt::enable();
+}

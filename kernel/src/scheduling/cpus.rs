@@ -1,0 +1,112 @@
+//! What the kernel keeps per CPU for scheduling, and the one scheduler.
+
+use alloc::sync::Arc;
+
+use arch::cpu::CpuId;
+use arch::sync::atomic::{AtomicU64, Ordering};
+use arch::sync::{Irq, PerCpu, Rank, SpinLock};
+use sched::{Scheduler, policy};
+use spin::Once;
+
+use super::switch::Handoff;
+use crate::cpu::Usage;
+use crate::task::Thread;
+use crate::time::TimerQueue;
+
+/// One CPU's part.
+pub(crate) struct Cpu {
+    /// Timers that expire here.
+    pub timers: TimerQueue,
+    /// The deadline that the machine's timer is set to, to save setting it again. Touched only by this CPU, interrupts off.
+    pub programmed: AtomicU64,
+    /// What the outgoing thread leaves to the incoming one.
+    pub(super) handoff: Handoff,
+    /// Ended threads whose memory is to be freed: a list through [`ThreadCore::next_dead`](super::ThreadCore).
+    pub(super) dead: SpinLock<Option<Arc<Thread>>, Irq>,
+    /// Where this CPU's time goes.
+    pub usage: Usage,
+}
+
+struct Cpus {
+    scheduler: Scheduler<Thread>,
+    cpus: PerCpu<Cpu>,
+}
+
+static CPUS: Once<Cpus> = Once::new();
+
+/// Makes the scheduler for `count` CPUs. Once, at boot, when the heap and the clock work.
+///
+/// `policy_name` is what the command line asks for (`sched=`); an unknown name is answered with `false`, and the
+/// default policy is used.
+pub fn initialize(count: usize, policy_name: Option<&str>) -> bool {
+    let asked = policy_name.map(policy::by_name);
+    let kind = asked.flatten().unwrap_or(&policy::POLICIES[0]);
+    CPUS.call_once(|| Cpus {
+        scheduler: Scheduler::new(count, kind),
+        cpus: PerCpu::new(count, |_| Cpu::new()),
+    });
+    asked.is_none_or(|kind| kind.is_some())
+}
+
+/// The scheduler.
+///
+/// # Panics
+/// Before [`initialize`].
+pub fn scheduler() -> &'static Scheduler<Thread> {
+    &cpus().scheduler
+}
+
+/// How many CPUs the scheduler was made for.
+#[must_use]
+pub fn cpu_count() -> usize {
+    cpus().cpus.iter().count()
+}
+
+/// Every CPU's part, in order.
+pub(crate) fn each_cpu() -> impl Iterator<Item = (CpuId, &'static Cpu)> {
+    cpus().cpus.iter()
+}
+
+/// The part of `cpu`.
+pub(crate) fn cpu(cpu: CpuId) -> &'static Cpu {
+    cpus().cpus.get(cpu)
+}
+
+/// This CPU's part. The caller keeps the thread from moving, or does not mind.
+pub(crate) fn this_cpu() -> &'static Cpu {
+    cpus().cpus.this()
+}
+
+fn cpus() -> &'static Cpus {
+    match CPUS.get() {
+        Some(cpus) => cpus,
+        None => panic!("the scheduler is used before it is initialized"),
+    }
+}
+
+impl Cpu {
+    fn new() -> Self {
+        Self {
+            timers: TimerQueue::new(),
+            programmed: AtomicU64::new(u64::MAX),
+            handoff: Handoff::new(),
+            dead: SpinLock::new(Rank::LEAF, None),
+            usage: Usage::new(),
+        }
+    }
+
+    /// Sets the machine's timer to the earlier of the first timer and the end of the running slice. On this CPU,
+    /// interrupts off.
+    pub(crate) fn program_timer(&self) {
+        let deadline = self.timers.earliest().min(scheduler().deadline(arch::current_cpu()));
+        if self.programmed.swap(deadline.0, Ordering::Relaxed) != deadline.0 {
+            let finite = (deadline != arch::time::Nanos::MAX).then_some(deadline);
+            arch::clock::set_timer(finite);
+        }
+    }
+
+    /// The machine's timer fired: it is set to nothing any more.
+    pub(crate) fn timer_fired(&self) {
+        self.programmed.store(u64::MAX, Ordering::Relaxed);
+    }
+}

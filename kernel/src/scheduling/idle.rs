@@ -1,0 +1,32 @@
+//! What a CPU does when there is nothing to do.
+
+use alloc::sync::Arc;
+
+use arch::{clock, interrupts, preempt};
+use sched::Leave;
+
+use super::cpus::{scheduler, this_cpu};
+use super::switch::{release_dead, schedule};
+use crate::task::{self, Thread};
+
+/// Makes the calling context the CPU's own thread `idle` and runs others from here on. The last act of a CPU's start.
+///
+/// Interrupts are off when this is called.
+pub fn run_idle(idle: Arc<Thread>) -> ! {
+    let now = clock::now();
+    // SAFETY: interrupts are off; the run queue keeps `idle` alive for ever.
+    unsafe { task::set_current(&idle) };
+    this_cpu().usage.start(now);
+    scheduler().bring_online(arch::current_cpu(), idle, now);
+    loop {
+        interrupts::disable();
+        if preempt::requested() || scheduler().should_switch(arch::current_cpu()) {
+            interrupts::enable();
+            schedule(Leave::Preempt);
+            release_dead();
+        } else {
+            // Enables interrupts and halts in one step: a wake-up that comes in between ends the halt.
+            interrupts::wait();
+        }
+    }
+}

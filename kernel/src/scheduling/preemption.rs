@@ -1,0 +1,50 @@
+//! When a running thread gives way: the answers to reschedule requests, and the points where they take effect.
+
+use arch::cpu::CpuMask;
+use arch::events::Ipi;
+use arch::{interrupts, preempt as hold};
+use sched::{Leave, Resched};
+
+use super::cpus::{scheduler, this_cpu};
+use super::switch::{release_dead, schedule};
+
+/// Does what `resched` asks for. The caller stays on its CPU: preemption or interrupts are off.
+pub(crate) fn carry_out(resched: Resched) {
+    match resched {
+        Resched::No => {}
+        Resched::Here => look(),
+        Resched::Cpu(cpu) => arch::ipi::send(&CpuMask::only(cpu), Ipi::Reschedule),
+    }
+}
+
+/// Looks at what others decided for this CPU: whether to switch, and when the slice ends.
+pub(crate) fn look() {
+    let saved = interrupts::disable();
+    if scheduler().should_switch(arch::current_cpu()) {
+        hold::request();
+    }
+    this_cpu().program_timer();
+    interrupts::restore(saved);
+}
+
+/// The machine's preemption hook ([`arch::events::Handlers::preempt`]): at the end of an interrupt in kernel mode,
+/// and where preemption is enabled again. Leaves the interrupt flag as it was.
+pub fn preempt() {
+    if hold::count() == 0 && hold::requested() {
+        schedule(Leave::Preempt);
+    }
+}
+
+/// Gives way if that is asked for. For the thread loop, before it enters user mode.
+pub fn preempt_if_requested() {
+    release_dead();
+    while hold::requested() {
+        schedule(Leave::Preempt);
+    }
+}
+
+/// Lets other threads run first (sched_yield(2)).
+pub fn yield_now() {
+    super::block::assert_may_sleep();
+    schedule(Leave::Yield);
+}

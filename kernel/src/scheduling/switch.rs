@@ -1,0 +1,173 @@
+//! The switch from one thread to another, the first steps of a new thread, and the last of an ended one.
+//!
+//! The outgoing thread takes the run-queue lock, chooses, saves its extended state, leaves a note in the CPU's
+//! [`Handoff`] and switches stacks. The incoming one, perhaps on another CPU than it left, continues in [`finish`]: it marks
+//! the other as off the CPU, releases the lock, and loads its own extended state.
+
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::mem;
+
+use arch::{clock, interrupts, preempt, thread};
+use sched::{Fate, Leave, Switch, Switched};
+
+use super::cpus::{Cpu, scheduler, this_cpu};
+use super::preemption::carry_out;
+use super::thread_core::{Machine, Start};
+use crate::task::{self, Thread};
+
+/// The note from the outgoing to the incoming thread of one CPU. Touched by that CPU only, with interrupts off.
+pub(super) struct Handoff(UnsafeCell<Option<(Arc<Thread>, Fate)>>);
+
+// SAFETY: each CPU uses only its own, with interrupts off, as `leave` and `take` ask.
+unsafe impl Sync for Handoff {}
+
+impl Handoff {
+    pub(super) const fn new() -> Self {
+        Self(UnsafeCell::new(None))
+    }
+
+    /// # Safety
+    /// On the CPU that this belongs to, with interrupts off.
+    unsafe fn leave(&self, previous: Arc<Thread>, fate: Fate) {
+        // SAFETY: by this function's contract nobody else uses the cell now.
+        unsafe { *self.0.get() = Some((previous, fate)) };
+    }
+
+    /// # Safety
+    /// As for [`leave`](Self::leave).
+    unsafe fn take(&self) -> Option<(Arc<Thread>, Fate)> {
+        // SAFETY: by this function's contract nobody else uses the cell now.
+        unsafe { (*self.0.get()).take() }
+    }
+}
+
+/// Gives the CPU up for `leave`'s reason and returns when the thread runs again.
+pub(super) fn schedule(leave: Leave) {
+    let saved = interrupts::disable();
+    preempt::disable();
+    preempt::clear_request();
+    switch_away(leave);
+    interrupts::restore(saved);
+    preempt::enable();
+    if interrupts::enabled() {
+        release_dead();
+    }
+}
+
+fn switch_away(leave: Leave) {
+    let cpu = arch::current_cpu();
+    let now = clock::now();
+    let Switched::To(switch) = scheduler().begin_switch(cpu, now, leave) else {
+        this_cpu().program_timer();
+        return;
+    };
+    let Switch { guard, previous, fate, next } = switch;
+    // The lock stays held; `finish` releases it.
+    mem::forget(guard);
+    let this = this_cpu();
+    this.usage.switch(&previous, &next, now);
+    let (from, to) = (previous.scheduling.machine(), next.scheduling.machine());
+    // SAFETY: interrupts are off and the queue's lock is held, so `previous` (the caller) and `next`
+    // (chosen for this CPU by `sched`, off every other CPU) are in this CPU's hands.
+    unsafe {
+        save_extended(from);
+        task::set_current(&next);
+        if let Some(stack) = &(*to).stack {
+            thread::set_kernel_stack(stack);
+        }
+        // `current` of the run queue keeps `next` alive while it runs.
+        drop(next);
+        this.handoff.leave(previous, fate);
+        thread::switch(&raw mut (*from).context, &raw const (*to).context);
+        finish();
+    }
+}
+
+/// # Safety
+/// `machine` is the current thread's; interrupts are off.
+unsafe fn save_extended(machine: *mut Machine) {
+    // SAFETY: by this function's contract.
+    if let Some(extended) = unsafe { &mut (*machine).extended } {
+        extended.save();
+    }
+}
+
+/// What the incoming thread does first, on its own stack, with the queue's lock held by the switch.
+///
+/// # Safety
+/// Called once after each switch, with interrupts off, on the CPU where it happened.
+unsafe fn finish() {
+    let cpu = arch::current_cpu();
+    let this = this_cpu();
+    // SAFETY: this CPU's note, interrupts off.
+    let left = unsafe { this.handoff.take() };
+    let Some((previous, fate)) = left else { panic!("a switch without a note") };
+    previous.scheduling.task.park.set_off_cpu();
+    // SAFETY: `switch_away` took the lock on this CPU and forgot the guard.
+    unsafe { scheduler().queue_lock(cpu).force_unlock() };
+    preempt::enable();
+    let current = task::current();
+    // SAFETY: the current thread's machine part, interrupts off.
+    if let Some(extended) = unsafe { &(*current.scheduling.machine()).extended } {
+        extended.restore();
+    }
+    this.program_timer();
+    if fate == Fate::Ended {
+        bury(this, previous);
+    } else {
+        carry_out(scheduler().finish_switch(previous, fate, clock::now(), cpu));
+    }
+}
+
+/// The first steps of every new thread.
+pub(super) extern "C" fn begin(_argument: usize) -> ! {
+    // SAFETY: the first thing after the switch to this new stack; a new context starts with interrupts off.
+    unsafe { finish() };
+    interrupts::enable();
+    preempt::enable();
+    release_dead();
+    let current = task::current();
+    // SAFETY: the current thread's machine part; taken once, by the thread itself.
+    let start = unsafe { (*current.scheduling.machine()).start.take() };
+    match start {
+        Some(Start::Function(function)) => function(),
+        Some(Start::Body(body)) => body(),
+        None => panic!("a thread starts without anything to run"),
+    }
+    exit_current()
+}
+
+/// Ends the current thread. It must have given up everything that it owns beyond its kernel stack: no destructor of its
+/// frames runs. Its memory is freed when the last reference to the [`Thread`] is gone, on another stack.
+pub fn exit_current() -> ! {
+    super::block::assert_may_sleep();
+    schedule(Leave::Exit);
+    panic!("an ended thread was resumed");
+}
+
+/// Starts `thread`. It has been made with a [`ThreadCore`](super::ThreadCore) of its own and is in the table.
+pub fn spawn(thread: &Arc<Thread>) {
+    preempt::disable();
+    carry_out(scheduler().spawn(thread, clock::now(), arch::current_cpu()));
+    preempt::enable();
+}
+
+/// Puts an ended thread on this CPU's list. Interrupts are off, so this is not the place to run its destructor.
+fn bury(this: &Cpu, thread: Arc<Thread>) {
+    let mut dead = this.dead.lock();
+    // SAFETY: an ended thread is in the hands of the CPU that switched away from it; it is on no other list.
+    unsafe { (*thread.scheduling.machine()).next_dead = dead.take() };
+    *dead = Some(thread);
+}
+
+/// Frees the ended threads of this CPU. Where sleeping would be allowed too.
+pub(super) fn release_dead() {
+    let this = this_cpu();
+    let mut next = this.dead.lock().take();
+    while let Some(thread) = next {
+        // SAFETY: the thread was taken off the list, so it is in this caller's hands.
+        next = unsafe { (*thread.scheduling.machine()).next_dead.take() };
+        drop(thread);
+    }
+}

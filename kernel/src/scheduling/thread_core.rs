@@ -1,0 +1,270 @@
+//! The part of a thread that the scheduler and the switch code work with: [`ThreadCore`].
+//!
+//! `task` (all atomics) is described in `sched`. `machine` belongs to whoever has the thread in hand: its creator until it
+//! is started, then the CPU that runs it or switches it in or out (interrupts off, or the thread itself). The park protocol hands it
+//! from CPU to CPU: `on_cpu` is cleared with release after the last access, and seen with acquire before the next.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+
+use arch::cpu::{CpuId, CpuMask};
+use arch::error::OutOfMemory;
+use arch::fpu::ExtendedState;
+use arch::sync::atomic::{AtomicU64, Ordering};
+use arch::thread::{KernelContext, KernelStack};
+use arch::time::Nanos;
+use sched::{ParkMode, Parameters, Phase, Schedulable, TaskCore};
+use spin::Once;
+
+use super::block::wake_thread;
+use super::cpus::scheduler;
+use super::switch::begin;
+use crate::errno::{Errno, Result};
+use crate::task::{self, Thread};
+use crate::time::Timer;
+
+/// What a thread runs first.
+pub(super) enum Start {
+    /// The loop of a user thread.
+    Function(fn() -> !),
+    /// The body of a kernel thread, which ends when it returns.
+    Body(Box<dyn FnOnce() + Send>),
+}
+
+/// What the switch code needs of a thread.
+pub(super) struct Machine {
+    pub context: KernelContext,
+    /// `None` for a CPU's own thread, which runs on the stack that the CPU started on.
+    pub stack: Option<KernelStack>,
+    /// The floating-point and vector registers while the thread is off its CPU. `None` for kernel threads.
+    pub extended: Option<ExtendedState>,
+    pub start: Option<Start>,
+    /// The next in a list of ended threads.
+    pub next_dead: Option<Arc<Thread>>,
+}
+
+/// A thread's scheduling state, embedded in [`Thread`] as `scheduling`.
+pub struct ThreadCore {
+    /// What `sched` works with.
+    pub task: TaskCore,
+    machine: UnsafeCell<Machine>,
+    /// Wakes the thread at the deadline of its wait; made at its first wait with one.
+    alarm: Once<Timer>,
+    /// CPU time in user and kernel mode, in nanoseconds. Written by the CPU that runs the thread.
+    user_time: AtomicU64,
+    system_time: AtomicU64,
+}
+
+// SAFETY: `machine` is touched by one CPU at a time, as the module's documentation says; the rest is `Sync`.
+unsafe impl Sync for ThreadCore {}
+
+/// What `ps` shows of a thread's state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ThreadState {
+    /// Runs, or waits for a CPU.
+    Running,
+    /// Waits interruptibly.
+    Sleeping,
+    /// Waits uninterruptibly.
+    DiskSleep,
+    /// Stopped by job control.
+    Stopped,
+    /// Stopped by a tracer.
+    Traced,
+    /// Will never run again.
+    Dead,
+}
+
+impl ThreadState {
+    /// The letter in `/proc/[pid]/stat` (proc(5)).
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Running => 'R',
+            Self::Sleeping => 'S',
+            Self::DiskSleep => 'D',
+            Self::Stopped => 'T',
+            Self::Traced => 't',
+            Self::Dead => 'X',
+        }
+    }
+}
+
+impl ThreadCore {
+    /// The state of the first thread of a program: fresh registers, default parameters, every CPU allowed.
+    /// `start` is the loop that enters user mode.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new_user(start: fn() -> !) -> Result<Self> {
+        let extended = ExtendedState::new()?;
+        let start = Start::Function(start);
+        Self::make(Parameters::DEFAULT, &CpuMask::ALL, Some(extended), start)
+    }
+
+    /// The state of a thread that the current user thread makes: it inherits extended state, scheduling parameters and
+    /// affinity (fork(2), sched(7)).
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn forked(start: fn() -> !) -> Result<Self> {
+        let current = task::current();
+        let parent = &current.scheduling;
+        let extended = parent.with_extended_state(|state| state.try_clone())?;
+        let parameters = parent.task.parameters().inherited();
+        Self::make(parameters, &parent.task.affinity(), Some(extended), Start::Function(start))
+    }
+
+    /// The state of a thread of the kernel's own, which runs `body` and ends.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new_kernel(body: impl FnOnce() + Send + 'static) -> Result<Self> {
+        Self::make(Parameters::DEFAULT, &CpuMask::ALL, None, Start::Body(Box::new(body)))
+    }
+
+    /// The state of a CPU's own thread: the context that runs there already.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn new_idle(cpu: CpuId) -> Result<Self> {
+        let id = scheduler().reserve_task().map_err(|_| Errno::ENOMEM)?;
+        let task = TaskCore::new(id, Parameters::DEFAULT, &CpuMask::only(cpu));
+        Ok(Self::with_machine(task, KernelContext::running(), None, None, None))
+    }
+
+    fn make(
+        parameters: Parameters,
+        affinity: &CpuMask,
+        extended: Option<ExtendedState>,
+        start: Start,
+    ) -> Result<Self> {
+        let stack = KernelStack::new()?;
+        let context = KernelContext::new(&stack, begin, 0);
+        let id = scheduler().reserve_task().map_err(|_| Errno::ENOMEM)?;
+        let task = TaskCore::new(id, parameters, affinity);
+        Ok(Self::with_machine(task, context, Some(stack), extended, Some(start)))
+    }
+
+    fn with_machine(
+        task: TaskCore,
+        context: KernelContext,
+        stack: Option<KernelStack>,
+        extended: Option<ExtendedState>,
+        start: Option<Start>,
+    ) -> Self {
+        Self {
+            task,
+            machine: UnsafeCell::new(Machine { context, stack, extended, start, next_dead: None }),
+            alarm: Once::new(),
+            user_time: AtomicU64::new(0),
+            system_time: AtomicU64::new(0),
+        }
+    }
+
+    /// What the switch code needs. A raw pointer, because a suspended thread's part is used by the CPU that resumes it.
+    pub(super) fn machine(&self) -> *mut Machine {
+        self.machine.get()
+    }
+
+    /// Brings the image of the extended registers up to date, calls `change` on it, and loads it again. For the
+    /// current thread only, and only for user threads; `change` must not sleep (copy to a kernel buffer first).
+    ///
+    /// # Panics
+    /// When this is not the current thread's, or has no extended state.
+    pub fn with_extended_state<R>(&self, change: impl FnOnce(&mut ExtendedState) -> R) -> R {
+        assert!(core::ptr::eq(self, &task::current().scheduling), "registers of another thread");
+        arch::preempt::disable();
+        // SAFETY: the current thread's machine part, and with preemption off nobody switches it out meanwhile.
+        let extended = unsafe { &mut (*self.machine.get()).extended };
+        let Some(extended) = extended else { panic!("a kernel thread has no extended state") };
+        extended.save();
+        let result = change(extended);
+        extended.restore();
+        arch::preempt::enable();
+        result
+    }
+
+    /// What `ps` shows.
+    #[must_use]
+    pub fn state(&self) -> ThreadState {
+        match self.task.park.phase() {
+            Phase::Dead => ThreadState::Dead,
+            Phase::Runnable | Phase::Parking | Phase::Waking => ThreadState::Running,
+            Phase::Parked => match self.task.park.mode() {
+                Some(ParkMode::Interruptible) => ThreadState::Sleeping,
+                Some(ParkMode::Stopped) => ThreadState::Stopped,
+                Some(ParkMode::Traced) => ThreadState::Traced,
+                Some(ParkMode::Uninterruptible | ParkMode::Killable) => ThreadState::DiskSleep,
+                None => ThreadState::Running,
+            },
+        }
+    }
+
+    /// CPU time in user mode. Exact up to the thread's last entry to or exit from the kernel.
+    #[must_use]
+    pub fn user_time(&self) -> Nanos {
+        Nanos(self.user_time.load(Ordering::Relaxed))
+    }
+
+    /// CPU time in kernel mode. Exact up to the thread's last entry to or exit from the kernel.
+    #[must_use]
+    pub fn system_time(&self) -> Nanos {
+        Nanos(self.system_time.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add_user_time(&self, span: Nanos) {
+        self.user_time.store(self.user_time().0 + span.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_system_time(&self, span: Nanos) {
+        self.system_time.store(self.system_time().0 + span.0, Ordering::Relaxed);
+    }
+
+    /// Wakes the current thread, to which this belongs, at `deadline`.
+    pub(super) fn arm_alarm(&self, deadline: Nanos) {
+        let alarm = self.alarm.call_once(|| {
+            let thread = Arc::downgrade(&task::current().to_arc());
+            Timer::new(move |_| {
+                if let Some(thread) = thread.upgrade() {
+                    wake_thread(&thread, sched::WakeMask::ANY);
+                }
+            })
+        });
+        if alarm.deadline() != Some(deadline) {
+            alarm.arm(deadline);
+        }
+    }
+
+    /// Undoes [`arm_alarm`](Self::arm_alarm).
+    pub(super) fn disarm_alarm(&self) {
+        if let Some(alarm) = self.alarm.get() {
+            alarm.cancel();
+        }
+    }
+}
+
+impl Drop for ThreadCore {
+    fn drop(&mut self) {
+        scheduler().release_task();
+    }
+}
+
+impl core::fmt::Debug for ThreadCore {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "ThreadCore({:?}, {:?})", self.task.id(), self.state())
+    }
+}
+
+impl Schedulable for Thread {
+    fn task(&self) -> &TaskCore {
+        &self.scheduling.task
+    }
+}
+
+impl From<OutOfMemory> for Errno {
+    fn from(_: OutOfMemory) -> Self {
+        Self::ENOMEM
+    }
+}
