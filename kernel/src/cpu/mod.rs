@@ -2,5 +2,5 @@
 
 mod usage;
 
-pub use usage::{CpuTimes, Usage, charge_current, enter_user_mode, leave_user_mode};
 pub(crate) use usage::Mode;
+pub use usage::{CpuTimes, Usage, charge_current, enter_user_mode, leave_user_mode};

@@ -92,7 +92,7 @@ impl Usage {
 
     /// The CPU switches threads.
     pub(crate) fn switch(&self, previous: &Thread, next: &Thread, now: Nanos) {
-        let mode = if next.is_idle() { Mode::Idle } else { Mode::System };
+        let mode = if next.scheduling.is_idle() { Mode::Idle } else { Mode::System };
         self.enter(mode, previous, now);
     }
 

@@ -35,8 +35,8 @@ pub use block::{
     wake_interruptible, wake_thread,
 };
 pub use completion::Completion;
-pub use cpus::{cpu_count, initialize, scheduler};
 pub(crate) use cpus::{cpu as cpu_part, each_cpu, this_cpu as this_cpu_part};
+pub use cpus::{cpu_count, initialize, scheduler};
 pub use idle::run_idle;
 pub use kernel_thread::spawn_kernel_thread;
 pub use mutex::{Mutex, MutexGuard};

@@ -14,7 +14,7 @@ use arch::fpu::ExtendedState;
 use arch::sync::atomic::{AtomicU64, Ordering};
 use arch::thread::{KernelContext, KernelStack};
 use arch::time::Nanos;
-use sched::{ParkMode, Parameters, Phase, Schedulable, TaskCore};
+use sched::{Parameters, ParkMode, Phase, Schedulable, TaskCore};
 use spin::Once;
 
 use super::block::wake_thread;
@@ -39,6 +39,7 @@ pub(super) struct Machine {
     pub stack: Option<KernelStack>,
     /// The floating-point and vector registers while the thread is off its CPU. `None` for kernel threads.
     pub extended: Option<ExtendedState>,
+    /// What to run first; taken by the thread when it starts.
     pub start: Option<Start>,
     /// The next in a list of ended threads.
     pub next_dead: Option<Arc<Thread>>,
@@ -48,6 +49,7 @@ pub(super) struct Machine {
 pub struct ThreadCore {
     /// What `sched` works with.
     pub task: TaskCore,
+    is_idle: bool,
     machine: UnsafeCell<Machine>,
     /// Wakes the thread at the deadline of its wait; made at its first wait with one.
     alarm: Once<Timer>,
@@ -156,11 +158,18 @@ impl ThreadCore {
     ) -> Self {
         Self {
             task,
+            is_idle: stack.is_none(),
             machine: UnsafeCell::new(Machine { context, stack, extended, start, next_dead: None }),
             alarm: Once::new(),
             user_time: AtomicU64::new(0),
             system_time: AtomicU64::new(0),
         }
+    }
+
+    /// Whether this is a CPU's own thread, which runs when nothing else does.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.is_idle
     }
 
     /// What the switch code needs. A raw pointer, because a suspended thread's part is used by the CPU that resumes it.

@@ -7,9 +7,11 @@ use arch::sync::{Rank, SpinLock};
 use intrusive_collections::{KeyAdapter, RBTreeAtomicLink, intrusive_adapter};
 use qcell::QCell;
 
+use super::account::Account;
 use super::credentials::Credentials;
 use super::id::Tid;
 use super::process::Process;
+use crate::scheduling::ThreadCore;
 use crate::signal::ThreadSignals;
 
 /// A thread's name, as `prctl(PR_SET_NAME)` sets it: at most 15 bytes, padded with zeros.
@@ -67,6 +69,8 @@ pub struct ThreadParts {
     pub credentials: Arc<Credentials>,
     /// Its signal mask and pending signals.
     pub signals: ThreadSignals,
+    /// Its kernel stack, registers and scheduling state.
+    pub scheduling: ThreadCore,
 }
 
 /// There may be a signal to deliver, or a stop to take part in.
@@ -90,6 +94,9 @@ pub struct Thread {
     tid: AtomicU32,
     process: Arc<Process>,
 
+    /// Its kernel stack, registers and scheduling state; brings its own rules.
+    pub scheduling: ThreadCore,
+
     // Guarded by the process's signal lock.
     pub(crate) signals: QCell<ThreadSignals>,
     process_link: RBTreeAtomicLink,
@@ -110,10 +117,11 @@ impl Thread {
     /// A thread that nobody knows yet: not in the table, not in its process's list, not in a run queue.
     #[must_use]
     pub fn new(parts: ThreadParts) -> Arc<Self> {
-        let ThreadParts { tid, process, name, credentials, signals } = parts;
+        let ThreadParts { tid, process, name, credentials, signals, scheduling } = parts;
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             tid: AtomicU32::new(tid.as_u32()),
+            scheduling,
             signals: process.guarded_by_signal_lock(signals),
             process,
             process_link: RBTreeAtomicLink::new(),
@@ -122,6 +130,19 @@ impl Thread {
             attention: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+        })
+    }
+
+    /// A thread of the kernel's own, with full rights and no user memory.
+    #[must_use]
+    pub fn new_kernel(name: &str, scheduling: ThreadCore) -> Arc<Self> {
+        Self::new(ThreadParts {
+            tid: Tid::KERNEL,
+            process: Arc::clone(Process::kernel()),
+            name: Name::new(name.as_bytes()),
+            credentials: Arc::new(Credentials::root(Account::of(0))),
+            signals: ThreadSignals::default(),
+            scheduling,
         })
     }
 

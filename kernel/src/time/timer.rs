@@ -178,7 +178,8 @@ impl TimerQueue {
     }
 
     fn publish(&self, tree: &RBTree<ByDeadline>) {
-        let first = tree.front().get().map_or(u64::MAX, |node| node.deadline.load(Ordering::Relaxed));
+        let first =
+            tree.front().get().map_or(u64::MAX, |node| node.deadline.load(Ordering::Relaxed));
         self.earliest.store(first, Ordering::Relaxed);
     }
 }
