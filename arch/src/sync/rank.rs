@@ -36,6 +36,8 @@ ranks! {
     INODE = 32;
     /// State of an open file, pipe or socket.
     FILE = 34;
+    /// The locks that processes have on one file.
+    FILE_LOCKS = 35;
     /// State of an event poll instance.
     EPOLL = 36;
     /// A bucket of the futex table.

@@ -19,6 +19,7 @@ use arch::sync::{Rank, SpinLock};
 use super::inode::Inode;
 use super::name::Name;
 use crate::errno::Result;
+use crate::scheduling::{Mutex, MutexGuard};
 
 /// Where a dentry hangs.
 struct Place {
@@ -39,6 +40,8 @@ pub struct Dentry {
     inode: Arc<dyn Inode>,
     place: SpinLock<Place>,
     children: SpinLock<Children>,
+    /// Held while the entries of this directory change, and while the file system is asked for one.
+    directory: Mutex<()>,
     /// How many mounts cover this entry. Written with the mount table locked; read as a hint without.
     mounts: AtomicU32,
     /// Whether the name was removed. Set once, with the parent's mutex held.
@@ -55,6 +58,7 @@ impl Dentry {
             inode,
             place: SpinLock::new(Rank::INODE, Place { parent, name }),
             children: SpinLock::new(Rank::INODE, children),
+            directory: Mutex::new(()),
             mounts: AtomicU32::new(0),
             unlinked: AtomicBool::new(false),
         })
@@ -93,6 +97,11 @@ impl Dentry {
     pub fn is_unlinked(&self) -> bool {
         // Pairs with the release store in `forget`: who sees it sees the directory without the entry.
         self.unlinked.load(Ordering::Acquire)
+    }
+
+    /// Keeps the entries of this directory as they are until the guard is dropped. May sleep.
+    pub fn lock_directory(&self) -> MutexGuard<'_, ()> {
+        self.directory.lock()
     }
 
     /// How many mounts cover this entry.

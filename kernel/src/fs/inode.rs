@@ -13,6 +13,7 @@ use super::flags::OpenFlags;
 use super::metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statistics};
 use super::operations::FileOperations;
 use super::path::Path;
+use super::write_access::WriteAccess;
 use crate::errno::{Errno, Result};
 use crate::task::Credentials;
 
@@ -115,6 +116,11 @@ pub trait Inode: Send + Sync {
     /// `EMLINK` when one more is too many.
     fn adjust_links(&self, _change: LinkChange) -> Result<()> {
         Err(Errno::EPERM)
+    }
+
+    /// The count of writers against executors, for files that can be executed.
+    fn write_access(&self) -> Option<&WriteAccess> {
+        None
     }
 
     /// Extra permission logic instead of the mode bits, for files whose access depends on the caller (procfs).
@@ -246,19 +252,11 @@ pub trait Directory: Send + Sync {
         Err(Errno::EPERM)
     }
 
-    /// Lets `name` here and `other_name` in `other` change places. Allocates nothing.
+    /// Replaces the inode of the existing entry `name`, which keeps its place in listings, and returns the one before.
+    /// Link counts stay as they are: this is one half of an exchange (`RENAME_EXCHANGE`). Allocates nothing.
     ///
     /// # Errors
-    /// `EINVAL` where the file system cannot.
-    fn exchange(&self, _name: &[u8], _other: &dyn Directory, _other_name: &[u8]) -> Result<()> {
-        Err(Errno::EINVAL)
-    }
-
-    /// Replaces the inode of the existing entry `name` and returns the one before, link counts untouched: the halves
-    /// of [`exchange`](Self::exchange).
-    ///
-    /// # Errors
-    /// `ENOENT`, `EINVAL`.
+    /// `ENOENT` if there is no entry; `EINVAL` where the file system cannot.
     fn substitute(&self, _name: &[u8], _inode: Arc<dyn Inode>) -> Result<Arc<dyn Inode>> {
         Err(Errno::EINVAL)
     }
@@ -267,4 +265,8 @@ pub trait Directory: Send + Sync {
     fn is_empty(&self) -> bool {
         false
     }
+
+    /// Empties the directory and passes on what was in it: how a file system that nobody uses any more is taken
+    /// apart without recursion.
+    fn dismantle(&self, _take: &mut dyn FnMut(Arc<dyn Inode>)) {}
 }

@@ -99,6 +99,12 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
+    /// The time now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::from_nanoseconds(super::stand_in::realtime())
+    }
+
     /// The time `nanoseconds` after the epoch.
     #[must_use]
     pub const fn from_nanoseconds(nanoseconds: u64) -> Self {

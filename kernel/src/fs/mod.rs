@@ -9,25 +9,40 @@
 //! Lock order within this module: `FILES`, then `MOUNTS`, then `INODE`, then `FILE`; sleeping mutexes come before
 //! all of them.
 
+mod anonymous;
+mod attribute_cell;
+mod attributes;
 mod buffer;
 mod context;
 mod dentry;
+pub mod device;
+mod directory;
 mod file;
 mod flags;
 mod inode;
+mod limits;
 mod lock;
 mod metadata;
 mod mount;
 mod name;
+mod names;
+mod open;
 mod operations;
 mod path;
+mod permission;
 mod poll;
+mod stand_in;
 mod table;
+pub mod tmpfs;
+mod walk;
+mod write_access;
 
+pub use anonymous::{AnonymousInode, AnonymousKind, Reopen};
+pub use attribute_cell::{AttributeCell, Attributes};
 pub use buffer::{Segment, Sink, Source, TRANSFER_MAX};
 pub use context::FsContext;
 pub use dentry::Dentry;
-pub use file::File;
+pub use file::{File, SignalOwner};
 pub use flags::{AccessMode, OpenFlags};
 pub use inode::{
     Directory, DirectoryEntry, EntryVisitor, FileSystem, Inode, LinkChange, LinkTarget, NewInode,
@@ -36,9 +51,14 @@ pub use inode::{
 pub use metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statistics, Timestamp};
 pub use mount::{Mount, MountFlags};
 pub use name::{NAME_MAX, Name, PATH_MAX, try_copy};
-pub use operations::{FileOperations, Positioning, SeekFrom};
+pub use names::{Removal, RenameEnd, RenameMode};
+pub use open::{OpenRequest, open, open_path};
+pub use operations::{Allocation, FileOperations, Positioning, SeekFrom};
 pub use path::Path;
+pub use permission::Permission;
 pub use poll::{PollEvents, PollTable};
 pub use table::{CloseOnExec, DESCRIPTORS_MAX, FileTable, Reservation};
+pub use walk::{Last, Parent, Viewer, WalkFlags, resolve, resolve_parent};
+pub use write_access::{Claim, WriteAccess, WriteClaim};
 
 pub use crate::syscall::Fd;

@@ -33,6 +33,17 @@ pub enum SeekFrom {
     Hole(i64),
 }
 
+/// What fallocate(2) shall do with a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Allocation {
+    /// Have memory for it, and move the end of the file if it ends later (mode 0).
+    Grow,
+    /// Have memory for it (`FALLOC_FL_KEEP_SIZE`).
+    Reserve,
+    /// Make it a hole (`FALLOC_FL_PUNCH_HOLE`).
+    PunchHole,
+}
+
 /// The behaviour of an open file.
 pub trait FileOperations: Send + Sync {
     /// Reads up to `sink.remaining()` bytes and advances `position`. Zero means end of file.
@@ -94,6 +105,30 @@ pub trait FileOperations: Send + Sync {
     /// `ENOTTY` where the question has no answer.
     fn readable_bytes(&self, _file: &File) -> Result {
         Err(Errno::ENOTTY)
+    }
+
+    /// Prepares or frees the bytes `offset .. offset + length` (fallocate(2)).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where there is nothing to prepare; `ENOSPC`, `EFBIG`, `EPERM` (sealed).
+    fn allocate(&self, _file: &File, _mode: Allocation, _offset: u64, _length: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The seals of a memfd (`F_GET_SEALS`).
+    ///
+    /// # Errors
+    /// `EINVAL` on anything else.
+    fn seals(&self) -> Result<u32> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Adds seals (`F_ADD_SEALS`).
+    ///
+    /// # Errors
+    /// `EINVAL` on what cannot be sealed; `EPERM`, `EBUSY`.
+    fn add_seals(&self, _seals: u32) -> Result<()> {
+        Err(Errno::EINVAL)
     }
 
     /// The capacity of a pipe in bytes (`F_GETPIPE_SZ`).

@@ -1,7 +1,13 @@
 //! Readiness: what poll(2), select(2) and epoll(7) ask of a file, and how they learn that the answer changed.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
 use bitflags::bitflags;
 use linux_raw_sys::general as abi;
+
+use crate::errno::{Errno, Result};
+use crate::scheduling::{Registration, WaitQueue, Wake};
 
 bitflags! {
     /// The `POLL*` bits (poll(2)), which are the `EPOLL*` bits too.
@@ -46,13 +52,62 @@ impl PollEvents {
 }
 
 /// Who wants to know when the answer of a [`poll`](super::FileOperations::poll) changes; possibly nobody.
+///
+/// A file hands each wait queue that matters to [`watch`](Self::watch). The registrations last as long as the table, or
+/// as long as who took them keeps them.
 #[derive(Default)]
-pub struct PollTable {}
+pub struct PollTable {
+    observer: Option<Arc<dyn Wake>>,
+    registrations: Vec<Registration>,
+    failure: Option<Errno>,
+}
 
 impl PollTable {
     /// A table for a question that will not be repeated.
     #[must_use]
     pub const fn none() -> Self {
-        Self {}
+        Self { observer: None, registrations: Vec::new(), failure: None }
+    }
+
+    /// A table whose wait queues wake `observer`.
+    #[must_use]
+    pub const fn new(observer: Arc<dyn Wake>) -> Self {
+        Self { observer: Some(observer), registrations: Vec::new(), failure: None }
+    }
+
+    /// Lets wake-ups of `queue` reach the observer, if there is one.
+    pub fn watch(&mut self, queue: &WaitQueue) {
+        let Some(observer) = self.observer.clone() else { return };
+        let registered = self
+            .registrations
+            .try_reserve(1)
+            .map_err(|_| Errno::ENOMEM)
+            .and_then(|()| queue.register(observer));
+        match registered {
+            Ok(registration) => self.registrations.push(registration),
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    /// No further queue need be watched: something is ready.
+    pub fn stop_watching(&mut self) {
+        self.observer = None;
+    }
+
+    /// The registrations, for who keeps them longer than the table.
+    ///
+    /// # Errors
+    /// `ENOMEM` if a queue could not be watched.
+    pub fn into_registrations(self) -> Result<Vec<Registration>> {
+        self.check()?;
+        Ok(self.registrations)
+    }
+
+    /// Whether all queues could be watched.
+    ///
+    /// # Errors
+    /// `ENOMEM` if one could not.
+    pub fn check(&self) -> Result<()> {
+        self.failure.map_or(Ok(()), Err)
     }
 }
