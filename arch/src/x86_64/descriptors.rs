@@ -14,7 +14,7 @@ use x86_64::registers::model_specific::GsBase;
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::gdt::{Descriptor, DescriptorFlags, SegmentSelector};
 
-use super::percpu::CpuArea;
+use super::percpu::{self, CpuArea};
 use super::traps;
 
 /// Kernel code segment.
@@ -134,4 +134,5 @@ pub(super) unsafe fn load(area: *mut CpuArea, ist_tops: [usize; 3]) {
             base: VirtAddr::from_ptr(idt),
         });
     }
+    percpu::publish(area);
 }

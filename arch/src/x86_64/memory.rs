@@ -71,6 +71,27 @@ pub fn window_end() -> u64 {
     WINDOW_LIMIT.load(Ordering::Relaxed)
 }
 
+/// Whether the window maps all of `bytes` from `start` on. The window has holes where there is no RAM, so this looks at
+/// the tables.
+pub(super) fn is_in_window(start: PhysAddr, bytes: u64) -> bool {
+    let first = start.as_u64() & !(PAGE_SIZE as u64 - 1);
+    let pages = (first..start.as_u64() + bytes.max(1)).step_by(PAGE_SIZE);
+    start.as_u64() + bytes <= window_end() && pages.clone().all(|page| is_mapped(WINDOW + page))
+}
+
+fn is_mapped(address: u64) -> bool {
+    let mut table = kernel_root();
+    for level in (1..=4).rev() {
+        // SAFETY: an aligned entry of a kernel table, which is never freed.
+        let value = Entry::from_bits(unsafe { entry(table, address, level).read_volatile() });
+        if !value.is_present() || value.is_huge() {
+            return value.is_present();
+        }
+        table = value.frame();
+    }
+    true
+}
+
 /// The kernel's own root table: the kernel half alone.
 #[must_use]
 pub fn kernel_root() -> Frame {

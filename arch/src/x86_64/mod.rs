@@ -1,21 +1,45 @@
 //! The x86-64 machine.
+//!
+//! | file                  | what it holds                                                              |
+//! |-----------------------|----------------------------------------------------------------------------|
+//! | `boot/`               | PVH and Limine entries, the memory map, the kernel's page tables           |
+//! | `control`             | control registers and MSRs, the same on all CPUs                           |
+//! | `descriptors`         | GDT, TSS, IDT                                                              |
+//! | `percpu`, `preempt`, `interrupts` | the area behind GS, preempt count, interrupt flag              |
+//! | `traps`, `faults`     | entry stubs; exceptions in kernel mode                                     |
+//! | `user`, `user_copy`   | `enter_user` and system-call entry; copies with fault fix-ups              |
+//! | `memory`, `mmu`       | kernel address space; root register and TLB                                |
+//! | `stacks`, `thread`, `fpu`, `backtrace` | kernel stacks, switching, extended state, frame walks     |
+//! | `acpi`, `acpi_handler`, `power` | firmware tables, power-off and reboot                            |
+//! | `apic`, `ioapic`, `ipi`, `counts` | interrupt controllers, messages between CPUs, counters         |
+//! | `smp`, `trampoline`   | bring-up of the other processors                                           |
+//! | `clock`, `tsc`, `reference`, `rtc` | time                                                          |
+//! | `cpuid`, `flag_names`, `random`, `serial` | identity, entropy, the first serial port               |
+//!
+//! Order of initialisation: `boot` ends in `kernel_main` with memory mapped and exceptions reported; [`init`], once there is
+//! a heap, sets up what needs firmware's tables; [`smp::start`] brings the other CPUs to the same point.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::boot::BootInfo;
 use crate::cpu::{CpuId, CpuMask};
-use crate::events::{Handlers, InterruptCount};
+use crate::events::Handlers;
 
+mod acpi;
+mod acpi_handler;
 mod apic;
 pub mod backtrace;
 mod boot;
 pub mod clock;
 mod control;
+mod counts;
 mod cpuid;
 mod descriptors;
 mod faults;
+mod flag_names;
 pub mod fpu;
 pub mod interrupts;
+mod ioapic;
 pub mod ipi;
 pub mod memory;
 pub mod mmu;
@@ -23,14 +47,19 @@ mod percpu;
 pub mod power;
 pub mod preempt;
 pub mod random;
+mod reference;
+mod rtc;
 pub mod serial;
 pub mod smp;
 mod stacks;
 pub mod thread;
+mod trampoline;
 mod traps;
+mod tsc;
 mod user;
 pub mod user_copy;
 
+pub use counts::interrupt_counts;
 pub use cpuid::features;
 pub use percpu::current_cpu;
 pub use user::enter_user;
@@ -43,9 +72,32 @@ fn handlers() -> Option<&'static Handlers> {
     unsafe { HANDLERS.load(Ordering::Acquire).as_ref() }
 }
 
-/// Registers the kernel's handlers.
-pub fn init(_boot: &BootInfo, handlers: &'static Handlers) {
+/// Writes a line to the kernel's log; lost before `init` registers one.
+macro_rules! report {
+    ($($argument:tt)*) => {
+        if let Some(handlers) = $crate::machine::handlers() {
+            (handlers.log)(format_args!($($argument)*));
+        }
+    };
+}
+use report;
+
+/// Sets up everything that needs a heap or firmware's tables: interrupt controllers, clock, timer, power. Interrupts are
+/// off, and stay off; afterwards they may be enabled.
+pub fn init(boot: &BootInfo, handlers: &'static Handlers) {
     HANDLERS.store(core::ptr::from_ref(handlers).cast_mut(), Ordering::Release);
+    let platform = acpi::discover(boot);
+    power::init(platform.power);
+    clock::init(&platform);
+    apic::init(platform.local_apic);
+    apic::init_local(CpuId::BOOT);
+    clock::calibrate_timer();
+    ioapic::init(&platform);
+    smp::init(&platform.processors);
+    cpuid::init();
+    if serial::is_present() && !ioapic::enable_line(serial::INTERRUPT_LINE) {
+        report!("serial: no interrupt line");
+    }
 }
 
 /// One round of a spin loop: pauses, and serves TLB shootdowns when interrupts are off and cannot.
@@ -56,25 +108,19 @@ pub fn relax() {
     }
 }
 
-/// How many CPUs there may be.
+/// How many CPUs there may be; those that come up have lower numbers.
 #[must_use]
 pub fn cpu_count() -> usize {
-    1
+    smp::possible()
 }
 
 /// The CPUs that run.
 #[must_use]
 pub fn online_cpus() -> CpuMask {
-    CpuMask::only(CpuId::BOOT)
+    smp::online()
 }
 
-/// Acknowledges and handles the interrupt that ended user mode.
+/// Acknowledges and handles the interrupt that ended user mode: the `vector` of `Exit::Interrupt`. Interrupts are off.
 pub fn dispatch_interrupt(vector: u8) {
     apic::dispatch(vector);
-}
-
-/// Interrupts so far.
-#[must_use]
-pub fn interrupt_counts() -> alloc::vec::Vec<InterruptCount> {
-    alloc::vec::Vec::new()
 }

@@ -7,12 +7,12 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use x86_64::structures::gdt::GlobalDescriptorTable;
 use x86_64::structures::tss::TaskStateSegment;
 
-use crate::cpu::CpuId;
+use crate::cpu::{CpuId, MAX_CPUS};
 use crate::sync::HeldLocks;
 
 /// Descriptors in each CPU's table: null, six segments and a double-width task state segment.
@@ -73,6 +73,23 @@ impl CpuArea {
             ist_bottoms: [const { AtomicUsize::new(0) }; 3],
         }
     }
+}
+
+/// The area of each CPU that was ever set up. Areas are never freed after that.
+static AREAS: [AtomicPtr<CpuArea>; MAX_CPUS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
+
+/// Makes `area` known as its CPU's.
+pub(super) fn publish(area: *mut CpuArea) {
+    let cpu = current_cpu();
+    // Release: whoever finds the area sees it initialised.
+    AREAS[cpu.index()].store(area, Ordering::Release);
+}
+
+/// The area of `cpu`, if it was set up. Only the atomics in it may be used.
+pub(super) fn of(cpu: CpuId) -> Option<&'static CpuArea> {
+    // SAFETY: null or an area that is never freed; the fields that its CPU changes are not read through this.
+    unsafe { AREAS[cpu.index()].load(Ordering::Acquire).as_ref() }
 }
 
 /// Offset of `rsp0` in the area: 4 bytes into the task state segment (Intel SDM vol. 3A, figure 8-11).

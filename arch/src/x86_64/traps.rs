@@ -16,7 +16,6 @@ use core::sync::atomic::Ordering;
 
 use super::{apic, faults, percpu};
 
-pub(super) const DEBUG: u8 = 1;
 pub(super) const NMI: u8 = 2;
 pub(super) const BREAKPOINT: u8 = 3;
 pub(super) const OVERFLOW: u8 = 4;
@@ -60,13 +59,6 @@ pub(super) struct TrapFrame {
     pub rflags: u64,
     pub rsp: u64,
     pub ss: u64,
-}
-
-impl TrapFrame {
-    /// Whether user mode was interrupted.
-    pub fn from_user(&self) -> bool {
-        self.cs & 3 != 0
-    }
 }
 
 /// Bytes from one stub to the next.

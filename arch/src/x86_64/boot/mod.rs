@@ -17,11 +17,13 @@ use crate::memory_map::MemoryMap;
 
 use super::percpu::CpuArea;
 use super::stacks::{BOOT_IST, SKEIN_BOOT_STACK};
-use super::{control, descriptors, memory, percpu, serial};
+use super::{clock, control, descriptors, memory, percpu, serial};
 
 mod limine;
 mod pvh;
 mod tables;
+
+pub(super) use tables::trampoline;
 
 /// Bytes of command line that are kept; Linux keeps 2048.
 const COMMAND_LINE_BYTES: usize = 4096;
@@ -92,6 +94,7 @@ fn address_of(symbol: *const u8) -> u64 {
 
 /// Sets up what lets an exception be reported. The first thing that each front end calls.
 pub(super) fn prepare_processor() {
+    clock::note_start();
     serial::init();
     let [a, b, c] = &BOOT_IST;
     // SAFETY: called once, by the boot processor on its boot stack with interrupts off; area and stacks are statics
