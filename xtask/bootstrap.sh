@@ -64,10 +64,12 @@ install_command() {
     esac
 }
 
-# Whether busybox is there and linked statically: the guest has no shared libraries.
+# Whether busybox is there and linked statically: the guest has no shared libraries. A dynamic
+# program names its loader right behind the ELF headers.
 has_busybox() {
     busybox=${BUSYBOX:-$(command -v busybox || true)}
-    [ -n "$busybox" ] && [ -r "$busybox" ] && ! grep -q 'ld-linux-x86-64\|ld-musl-x86_64' "$busybox"
+    [ -n "$busybox" ] && [ -r "$busybox" ] &&
+        ! head -c 4096 "$busybox" | grep -q 'ld-linux\|ld-musl'
 }
 
 can_link() {
@@ -113,11 +115,12 @@ install_missing() {
     column=$(family_column)
     packages=''
     for thing in $things; do
-        say "Missing: $(purpose "$thing")"
         # shellcheck disable=SC2046 -- the names are separate words
         set -- $(package_names "$thing")
         [ "$column" = 0 ] || shift $((column - 1))
-        if [ "$1" != - ]; then packages="$packages $1"; fi
+        name=$1
+        [ "$name" = - ] && name=$thing || packages="$packages $name"
+        say "Missing: $name ($(purpose "$thing"))"
     done
     packages=${packages# }
     case $column in
@@ -158,6 +161,16 @@ distribution_compilers='rustc:cargo:rust-src rustc-web:cargo-web:rust-web-src
 rustc-1.91:cargo-1.91:rust-1.91-src rustc-1.89:cargo-1.89:rust-1.89-src
 rustc-1.88:cargo-1.88:rust-1.88-src'
 
+# Distributions package the linker that the kernel's target names, rust-lld, apart or not at all;
+# LLVM's own is the same program.
+find_linker() {
+    if has rust-lld || ls "$(rustc --print sysroot)"/lib/rustlib/*/bin/rust-lld >/dev/null 2>&1; then
+        return 0
+    fi
+    has ld.lld || { has apt-get && apt_install lld; } || return 1
+    export CARGO_TARGET_X86_64_UNKNOWN_NONE_LINKER=ld.lld
+}
+
 # Takes a distribution's compiler with its library source instead of rustup's, installing it if
 # that can be done. Sets RUSTC and CARGO.
 use_distribution_compiler() {
@@ -179,15 +192,23 @@ use_distribution_compiler() {
             RUSTC=$rustc CARGO=$cargo
             PATH=/usr/bin:$PATH
             export RUSTC CARGO PATH
-            source_is_there && return 0
+            source_is_there && find_linker && return 0
         done
     done
     return 1
 }
 
+# The targets whose library is not installed, each behind a space.
+missing_targets() {
+    for target in $targets; do
+        target_is_there "$target" || printf ' %s' "$target"
+    done
+}
+
 # Sees to it that both targets can be compiled for.
 prepare_rust() {
-    if ! has cargo && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    minor=$(minor_version rustc)
+    if [ "${minor:-0}" -lt "$oldest_minor" ] && [ -x "$HOME/.cargo/bin/cargo" ]; then
         PATH=$HOME/.cargo/bin:$PATH
         export PATH
     fi
@@ -197,23 +218,25 @@ prepare_rust() {
     # The first call lets rustup fetch the toolchain that rust-toolchain.toml names.
     rustc --version >/dev/null ||
         die 'the Rust compiler does not start (its message is above); run: rustup toolchain install stable'
-    missing=''
-    for target in $targets; do
-        target_is_there "$target" || missing="$missing $target"
-    done
+    minor=$(minor_version rustc)
+    if [ "${minor:-0}" -lt "$oldest_minor" ] && ! use_distribution_compiler; then
+        die "the Rust compiler is older than 1.$oldest_minor; run: rustup update stable"
+    fi
+    missing=$(missing_targets)
     [ -n "$missing" ] || return 0
     if has rustup; then
         say "Installing the Rust target(s)$missing"
         # shellcheck disable=SC2086 -- one word for each target
-        rustup target add $missing >&2 && return 0
-        say 'rustup could not fetch them.'
+        rustup target add $missing >&2 || say 'rustup could not fetch them.'
+        missing=$(missing_targets)
+        [ -n "$missing" ] || return 0
     fi
     case $missing in
     *x86_64-unknown-none*)
-        if ! source_is_there && ! use_distribution_compiler; then
+        if ! { source_is_there && find_linker; } && ! use_distribution_compiler; then
             die "the Rust target x86_64-unknown-none is missing. With a network connection run" \
                 "\`rustup target add$missing\`; without one install rustc 1.$oldest_minor or later," \
-                "cargo and the library source (Debian: rust-src) from your distribution"
+                "cargo, its library source and lld (Debian: rustc, cargo, rust-src, lld)"
         fi
         say 'Compiling the library for the kernel from its source instead.'
         ;;

@@ -108,6 +108,8 @@ pub fn library_source_environment(target: &str) -> anyhow::Result<Vec<(&'static 
 /// If they do not compile.
 pub fn user_programs() -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut command = workspace::cargo(["build", "--package", "user", "--bins", "--release"]);
+    // The programs live in the guest's memory; line numbers would be most of what they take there.
+    command.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     if is_installed(USER_TARGET)? {
         command.args(["--target", USER_TARGET]);
     } else {

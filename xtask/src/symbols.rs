@@ -60,6 +60,9 @@ pub fn embed(image: &mut [u8]) -> anyhow::Result<Embedded> {
     let Some((offset, length)) = section.file_range() else {
         bail!("section {SECTION} occupies no space in the file: it must be PROGBITS, not NOBITS");
     };
+    if length == 0 {
+        return Ok(Embedded::NoSection);
+    }
     let table = encode(&functions)?;
     if table.len() as u64 > length {
         bail!(
