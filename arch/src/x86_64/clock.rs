@@ -91,15 +91,27 @@ pub(super) fn calibrate_timer() {
     if apic::has_deadline_timer() {
         return;
     }
-    let start = now();
     apic::set_countdown(u32::MAX);
+    let (start, first) = sample_countdown();
     spin_for(SPAN);
-    let ticks = u32::MAX - apic::countdown();
-    let elapsed = now() - start;
+    let (end, last) = sample_countdown();
     apic::set_countdown(0);
-    let frequency = u128::from(ticks) * u128::from(SECOND) / u128::from(elapsed.0.max(1));
-    TIMER_FREQUENCY.store(frequency as u64, Ordering::Relaxed);
-    report!("clock: local timer at {} kHz", frequency as u64 * apic::TIMER_DIVISOR / 1000);
+    let ticks = u128::from(first.wrapping_sub(last)) * u128::from(SECOND);
+    let frequency = (ticks / u128::from((end - start).0.max(1))) as u64;
+    TIMER_FREQUENCY.store(frequency, Ordering::Relaxed);
+    report!("clock: local timer at {} kHz", frequency * apic::TIMER_DIVISOR / 1000);
+}
+
+/// The time and the countdown at that time: the closest of several attempts, as a hypervisor may pause the CPU between
+/// the readings.
+fn sample_countdown() -> (Nanos, u32) {
+    let attempt = |_| {
+        let before = now();
+        let count = apic::countdown();
+        (now() - before, before, count)
+    };
+    let closest = (0..16).map(attempt).min_by_key(|(width, ..)| *width);
+    closest.map_or((Nanos::ZERO, 0), |(width, before, count)| (before + Nanos(width.0 / 2), count))
 }
 
 /// Stops using the time-stamp counter as the clock, for the reason `why`. Where there is no HPET to take over, it stays.

@@ -64,15 +64,37 @@ impl Hpet {
         (u128::from(ticks) * u128::from(self.period) / 1_000_000) as u64
     }
 
-    fn elapsed_since(&self, start: u64) -> u64 {
-        let ticks = self.ticks().wrapping_sub(start);
+    fn elapsed(&self, start: u64, end: u64) -> u64 {
+        let ticks = end.wrapping_sub(start);
         self.nanoseconds(if self.wide { ticks } else { ticks & 0xffff_ffff })
+    }
+
+    /// Readings of `counter` and of this timer that belong together: the closest of several attempts, because a
+    /// hypervisor may pause the CPU between two instructions.
+    fn sample(&self, counter: fn() -> u64) -> (u64, u64) {
+        const ATTEMPTS: usize = 16;
+        let attempt = |_| {
+            let before = counter();
+            let ticks = self.ticks();
+            let width = counter().wrapping_sub(before);
+            (width, before.wrapping_add(width / 2), ticks)
+        };
+        let closest = (0..ATTEMPTS).map(attempt).min_by_key(|(width, ..)| *width);
+        closest.map_or((0, 0), |(_, count, ticks)| (count, ticks))
+    }
+
+    fn measure(&self, counter: fn() -> u64) -> Option<(u64, u64)> {
+        let (first, start) = self.sample(counter);
+        (0..PATIENCE).find(|_| self.elapsed(start, self.ticks()) >= SPAN_NS)?;
+        let (last, end) = self.sample(counter);
+        Some((last.wrapping_sub(first), self.elapsed(start, end)))
     }
 }
 
 /// A clock to measure against.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reference {
+    /// The high precision event timer.
     Hpet(Hpet),
     /// Channel 2 of the 8254.
     IntervalTimer,
@@ -86,23 +108,18 @@ impl Reference {
         }
     }
 
-    /// Waits about [`SPAN_NS`] and returns how long it really was, in nanoseconds. `None` when the clock stands still.
-    pub fn wait(&self) -> Option<u64> {
+    /// Runs for about [`SPAN_NS`] and returns how far `counter` went, and how long that took in nanoseconds. `None` when the
+    /// clock stands still.
+    pub fn measure(&self, counter: fn() -> u64) -> Option<(u64, u64)> {
         match self {
-            Self::Hpet(hpet) => {
-                let start = hpet.ticks();
-                (0..PATIENCE).find_map(|_| {
-                    let elapsed = hpet.elapsed_since(start);
-                    (elapsed >= SPAN_NS).then_some(elapsed)
-                })
-            }
-            Self::IntervalTimer => wait_interval(),
+            Self::Hpet(hpet) => hpet.measure(counter),
+            Self::IntervalTimer => measure_interval(counter),
         }
     }
 }
 
 /// Lets channel 2 count down once, watching its output in the system control port.
-fn wait_interval() -> Option<u64> {
+fn measure_interval(counter: fn() -> u64) -> Option<(u64, u64)> {
     const FREQUENCY: u64 = 1_193_182;
     const COUNT: u64 = FREQUENCY * SPAN_NS / 1_000_000_000;
     let mut control = Port::<u8>::new(0x61);
@@ -116,7 +133,9 @@ fn wait_interval() -> Option<u64> {
         Port::<u8>::new(0x42).write((COUNT >> 8) as u8);
         control.write(gate | 1);
     }
+    let start = counter();
     // SAFETY: reads the port. Bit 5 is channel 2's output.
     let done = (0..PATIENCE).any(|_| unsafe { control.read() } & 1 << 5 != 0);
-    done.then_some(COUNT * 1_000_000_000 / FREQUENCY)
+    let ticks = counter().wrapping_sub(start);
+    done.then_some((ticks, COUNT * 1_000_000_000 / FREQUENCY))
 }
