@@ -85,7 +85,10 @@ pub fn kernel_root() -> Frame {
 }
 
 /// Fills the kernel half of the root table in `root`. The simulation has none: its entries are empty.
-pub fn init_root(root: Frame) {
+///
+/// # Safety
+/// The caller owns the frame, which becomes a root table.
+pub unsafe fn init_root(root: Frame) {
     for index in USER_ROOT_ENTRIES..TABLE_ENTRIES {
         super::mmu::entry(root, index).store(0, Ordering::Relaxed);
     }

@@ -44,6 +44,8 @@ ranks! {
     FUTEX = 38;
     /// One address space: its map and tables. Taken shared by faults, exclusive by all else.
     SPACE = 42;
+    /// Who maps an object: lists of fork families and of their members.
+    FAMILY = 43;
     /// The page cache of one memory object.
     PAGE_CACHE = 44;
     /// A shard of the frame metadata: transitions of one table node.

@@ -48,6 +48,15 @@ impl<T: ?Sized> RwSpinLock<T> {
         WriteGuard { rank: self.rank, inner, not_send: PhantomData }
     }
 
+    /// Exclusive access to a second lock of the same rank. The caller has a rule that orders the two.
+    pub fn write_nested(&self) -> WriteGuard<'_, T> {
+        preempt::disable();
+        #[cfg(debug_assertions)]
+        preempt::note_nested_lock(self.rank);
+        let inner = ManuallyDrop::new(self.inner.upgradeable_read().upgrade());
+        WriteGuard { rank: self.rank, inner, not_send: PhantomData }
+    }
+
     /// Exclusive access without locking: nobody else can have the lock.
     pub fn get_mut(&mut self) -> &mut T {
         self.inner.get_mut()

@@ -1,0 +1,422 @@
+//! `mremap(2)`: a mapping moves or changes its size; its pages stay.
+
+use alloc::sync::Arc;
+
+use arch::addr::{Frame, PAGE_SIZE, UserAddr};
+use arch::paging::Entry;
+
+use super::{AddressSpace, Limits, MIN_ADDRESS, State};
+use crate::error::{MmError, OutOfMemory};
+use crate::memory::Residency;
+use crate::raw::table;
+use crate::table::cursor::{Cursor, Missing};
+use crate::table::entry::{index, residency_of, span};
+use crate::table::gather::Gather;
+use crate::vma::tree::{MAX_AREAS, Tree};
+use crate::vma::{Range, Vma, VmaFlags, page_align_up};
+
+/// Where the mapping may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RemapTarget {
+    /// Nowhere: it must change its size in place.
+    InPlace,
+    /// `MREMAP_MAYMOVE`: anywhere, if there is no room.
+    Anywhere,
+    /// `MREMAP_FIXED`: exactly there, replacing what is there.
+    Fixed(UserAddr),
+    /// `MREMAP_DONTUNMAP`: the pages move; the old area stays, empty. Both lengths are equal.
+    LeaveOld,
+}
+
+/// The arguments of `mremap`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Remap {
+    /// Start of the old range.
+    pub start: UserAddr,
+    /// Its length in bytes; 0 makes a second mapping of a shared one.
+    pub old_length: u64,
+    /// The new length in bytes.
+    pub new_length: u64,
+    /// Where it may go.
+    pub target: RemapTarget,
+}
+
+impl AddressSpace {
+    /// Resizes or moves a mapping and returns where it is afterwards. Pages are moved, not copied; where old and new place
+    /// have the same offset in 2 MiB, whole tables are. Waits for one shootdown if anything moved or went.
+    ///
+    /// # Errors
+    /// Those of `mremap(2)`: `InvalidArgument`, `BadAddress` (not mapped, or more than one area), `NoMemory`, `LockLimit`.
+    /// Nothing has moved then, though a fixed target may have been cleared, as on Linux.
+    pub fn remap(&self, remap: &Remap, limits: &Limits) -> Result<UserAddr, MmError> {
+        let (old_length, new_length) = remap.lengths()?;
+        let mut gather = self.gather();
+        let mut state = self.lock();
+        let outcome =
+            self.remap_locked(&mut state, remap, old_length, new_length, limits, &mut gather);
+        let stale = gather.flush();
+        let populate = outcome.as_ref().ok().and_then(|moved| {
+            let vma = state.areas.find(moved.range.start())?;
+            let grown = moved.grown.filter(|_| vma.is_locked_now())?;
+            Some((grown, vma.protection))
+        });
+        drop(state);
+        drop(stale);
+        let moved = outcome?;
+        if let Some((grown, protection)) = populate {
+            // As on Linux: what cannot be had now faults later.
+            let _ = self.populate(grown, protection);
+        }
+        Ok(moved.range.start())
+    }
+
+    fn remap_locked(
+        &self,
+        state: &mut State,
+        remap: &Remap,
+        old_length: u64,
+        new_length: u64,
+        limits: &Limits,
+        gather: &mut Gather<'_>,
+    ) -> Result<Moved, MmError> {
+        let vma = state.areas.find(remap.start).cloned().ok_or(MmError::BadAddress)?;
+        if old_length == 0 {
+            return self.duplicate(state, remap, &vma, new_length, limits, gather);
+        }
+        let old = Range::of_length(remap.start, old_length).ok_or(MmError::InvalidArgument)?;
+        if old.end() > vma.end() {
+            return Err(MmError::BadAddress);
+        }
+        match remap.target {
+            RemapTarget::Fixed(address) => {
+                let new = fixed_target(address, new_length, old)?;
+                self.check_growth(state, &vma, old_length, new_length, limits)?;
+                let cleared = self.clear(state, new, gather)?;
+                let kept = self.shrink(state, old, new_length, gather)?;
+                self.relocate(state, kept, new, Leave::Nothing, gather)
+                    .map(|moved| moved.and(cleared))
+            }
+            RemapTarget::LeaveOld => {
+                if new_length != old_length || vma.is_shared() {
+                    return Err(MmError::InvalidArgument);
+                }
+                self.check_growth(state, &vma, 0, new_length, limits)?;
+                let new = state.room_for(new_length, old.start())?;
+                self.relocate(state, old, new, Leave::Area, gather)
+            }
+            RemapTarget::InPlace | RemapTarget::Anywhere if new_length <= old_length => {
+                let kept = self.shrink(state, old, new_length, gather)?;
+                Ok(Moved::staying(kept))
+            }
+            target => {
+                self.check_growth(state, &vma, old_length, new_length, limits)?;
+                if let Some(moved) = self.grow_in_place(state, &vma, old, new_length) {
+                    return Ok(moved);
+                }
+                if target == RemapTarget::InPlace {
+                    return Err(MmError::NoMemory);
+                }
+                let new = state.room_for(new_length, old.start())?;
+                self.relocate(state, old, new, Leave::Nothing, gather)
+            }
+        }
+    }
+
+    /// `mremap` with an old length of 0: a second mapping of the same object.
+    fn duplicate(
+        &self,
+        state: &mut State,
+        remap: &Remap,
+        vma: &Vma,
+        new_length: u64,
+        limits: &Limits,
+        gather: &mut Gather<'_>,
+    ) -> Result<Moved, MmError> {
+        if !vma.is_shared() || remap.target == RemapTarget::InPlace {
+            return Err(MmError::InvalidArgument);
+        }
+        let range = match remap.target {
+            RemapTarget::Fixed(address) => {
+                Range::of_length(address, new_length).ok_or(MmError::InvalidArgument)?
+            }
+            _ => state.find(new_length).ok_or(MmError::NoMemory)?,
+        };
+        let tail = Range::new(remap.start, vma.end()).and_then(|tail| vma.cut(&tail));
+        let copy = Vma { range, ..tail.ok_or(MmError::BadAddress)? };
+        let replaced = self.install(state, copy, limits, gather)?;
+        Ok(Moved { range, grown: Some(range), dropped: [replaced, Tree::default()] })
+    }
+
+    fn check_growth(
+        &self,
+        state: &State,
+        vma: &Vma,
+        old_length: u64,
+        new_length: u64,
+        limits: &Limits,
+    ) -> Result<(), MmError> {
+        let growth = new_length.saturating_sub(old_length);
+        let exceeds = |total: u64, limit: u64| total.saturating_add(growth) > limit;
+        if let Some((_, offset)) = vma.object_at(vma.start()) {
+            offset.checked_add(new_length).ok_or(MmError::InvalidArgument)?;
+        }
+        if growth > 0
+            && vma.flags.contains(VmaFlags::LOCKED)
+            && exceeds(state.totals.locked, limits.locked)
+        {
+            return Err(MmError::LockLimit);
+        }
+        if exceeds(state.totals.mapped, limits.address_space)
+            || vma.is_data() && growth > 0 && exceeds(state.totals.data, limits.data)
+            || state.areas.len() + 3 > MAX_AREAS
+            || vma.is_data() && growth / PAGE_SIZE as u64 > self.memory.total_frames()
+        {
+            return Err(MmError::NoMemory);
+        }
+        Ok(())
+    }
+
+    /// Cuts off what the new length leaves out; returns the rest.
+    fn shrink(
+        &self,
+        state: &mut State,
+        old: Range,
+        new_length: u64,
+        gather: &mut Gather<'_>,
+    ) -> Result<Range, MmError> {
+        let kept = Range::of_length(old.start(), new_length.min(old.bytes()));
+        let kept = kept.ok_or(MmError::InvalidArgument)?;
+        if let Some(tail) = Range::new(kept.end(), old.end()) {
+            drop(self.clear(state, tail, gather)?);
+        }
+        Ok(kept)
+    }
+
+    fn grow_in_place(
+        &self,
+        state: &mut State,
+        vma: &Arc<Vma>,
+        old: Range,
+        new_length: u64,
+    ) -> Option<Moved> {
+        let new = Range::of_length(old.start(), new_length)?;
+        let added = Range::new(old.end(), new.end())?;
+        if old.end() != vma.end() || state.areas.overlapping(added).next().is_some() {
+            return None;
+        }
+        let whole = Range::new(vma.start(), new.end())?;
+        let grown = Vma { range: whole, ..Vma::clone(vma) };
+        let replaced = state.areas.remove(vma.range);
+        state.totals.subtract(&replaced);
+        state.totals.add(&grown);
+        state.areas.insert(grown);
+        Some(Moved { range: new, grown: Some(added), dropped: [replaced, Tree::default()] })
+    }
+
+    /// Moves the pages and the area of `old` to `new`, which is free and at least as large.
+    fn relocate(
+        &self,
+        state: &mut State,
+        old: Range,
+        new: Range,
+        leave: Leave,
+        gather: &mut Gather<'_>,
+    ) -> Result<Moved, MmError> {
+        let mut cursor = Cursor::new(self.memory, self.root, gather).marking(&self.used);
+        let shift = Shift::between(old, new);
+        // Everything that can fail comes first: the old tables are owned, the new ones exist.
+        shift.prepare(&mut cursor, old)?;
+        let vma = state.areas.find(old.start()).and_then(|vma| vma.cut(&old));
+        let vma = vma.ok_or(MmError::BadAddress)?;
+        shift.perform(&mut cursor, old)?;
+        // Tables that are empty now go.
+        cursor.zap(old);
+        let mut removed = Tree::default();
+        if leave == Leave::Nothing {
+            removed = state.areas.remove(old);
+            state.totals.subtract(&removed);
+        }
+        let moved = Vma { range: new, ..vma };
+        state.totals.add(&moved);
+        state.areas.insert(moved);
+        let end = new.start().checked_add(old.bytes());
+        let grown = end.and_then(|end| Range::new(end, new.end()));
+        Ok(Moved { range: new, grown, dropped: [removed, Tree::default()] })
+    }
+}
+
+/// What stays at the old place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    /// Nothing.
+    Nothing,
+    /// The area, without its pages.
+    Area,
+}
+
+/// A remapped range.
+struct Moved {
+    range: Range,
+    /// The part that is new.
+    grown: Option<Range>,
+    /// Areas to be dropped after the lock.
+    dropped: [Tree; 2],
+}
+
+impl Moved {
+    fn staying(range: Range) -> Self {
+        Self { range, grown: None, dropped: [Tree::default(), Tree::default()] }
+    }
+
+    fn and(mut self, dropped: Tree) -> Self {
+        self.dropped[1] = dropped;
+        self
+    }
+}
+
+/// How pages get from one place to another.
+#[derive(Clone, Copy)]
+struct Shift {
+    from: UserAddr,
+    to: UserAddr,
+    /// Both places have the same offset in what a level 1 table spans, so that whole tables can move.
+    tables: bool,
+}
+
+impl Shift {
+    fn between(old: Range, new: Range) -> Self {
+        let (from, to) = (old.start(), new.start());
+        Self { from, to, tables: from.as_u64() % span(2) == to.as_u64() % span(2) }
+    }
+
+    fn target(&self, address: UserAddr) -> UserAddr {
+        let offset = address.as_u64() - self.from.as_u64();
+        self.to.checked_add(offset).expect("the new range lies in user space")
+    }
+
+    /// The range cut along level 1 tables, of the old place; with whether a part is a whole table.
+    fn chunks(self, range: Range) -> impl Iterator<Item = (Range, bool)> {
+        let mut from = range.start();
+        core::iter::from_fn(move || {
+            let boundary = (from.as_u64() / span(2) + 1) * span(2);
+            let end = UserAddr::try_new(boundary).map_or(range.end(), |end| end.min(range.end()));
+            let chunk = Range::new(from, end)?;
+            from = end;
+            Some((chunk, self.tables && chunk.bytes() == span(2)))
+        })
+    }
+
+    /// Owns the old tables that change and creates the new ones, where there is anything to move.
+    fn prepare(self, cursor: &mut Cursor<'_, '_>, range: Range) -> Result<(), OutOfMemory> {
+        for (chunk, whole) in self.chunks(range) {
+            let lowest = if whole { 2 } else { 1 };
+            let Some(_) = cursor.own_down_to(lowest, chunk.start(), Missing::Stop)? else {
+                continue;
+            };
+            let mut address = chunk.start();
+            while address < chunk.end() {
+                let target = self.target(address);
+                cursor.own_down_to(lowest, target, Missing::Create)?;
+                let next = (target.as_u64() / span(2) + 1) * span(2) - target.as_u64();
+                match address.checked_add(next) {
+                    Some(next) => address = next,
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves. The tables are prepared, so nothing is allocated.
+    fn perform(self, cursor: &mut Cursor<'_, '_>, range: Range) -> Result<(), OutOfMemory> {
+        for (chunk, whole) in self.chunks(range) {
+            if whole {
+                self.move_table(cursor, chunk)?;
+            } else {
+                self.move_pages(cursor, chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_table(self, cursor: &mut Cursor<'_, '_>, chunk: Range) -> Result<(), OutOfMemory> {
+        let Some(from) = cursor.own_down_to(2, chunk.start(), Missing::Stop)? else {
+            return Ok(());
+        };
+        let target = self.target(chunk.start());
+        let Some(to) = cursor.own_down_to(2, target, Missing::Stop)? else { return Ok(()) };
+        let entry = table(from.at(2)).swap(index(chunk.start(), 2), Entry::EMPTY);
+        if entry == Entry::EMPTY {
+            return Ok(());
+        }
+        let residency = cursor.memory.meta(entry.frame()).residency();
+        // What is left of an earlier mapping at the new place is an empty table, if anything.
+        let replaced = table(to.at(2)).swap(index(target, 2), entry);
+        cursor.account_above(2, &from, -residency, -1);
+        let added = i32::from(replaced == Entry::EMPTY);
+        cursor.account_above(2, &to, residency, added);
+        if let Some(target) = Range::of_length(target, span(2)).filter(|_| replaced != Entry::EMPTY)
+        {
+            cursor.gather.table(target, replaced.frame(), 1);
+        }
+        cursor.gather.invalidate(chunk);
+        Ok(())
+    }
+
+    fn move_pages(self, cursor: &mut Cursor<'_, '_>, chunk: Range) -> Result<(), OutOfMemory> {
+        let Some(from) = cursor.own_path(chunk.start(), Missing::Stop)? else { return Ok(()) };
+        for page in 0..chunk.pages() {
+            let address =
+                chunk.start().checked_add(page * PAGE_SIZE as u64).unwrap_or(chunk.start());
+            let leaf: Frame = from.leaf();
+            let entry = table(leaf).swap(index(address, 1), Entry::EMPTY);
+            if entry == Entry::EMPTY {
+                continue;
+            }
+            let target = self.target(address);
+            let to = cursor.own_path(target, Missing::Create)?;
+            let Some(to) = to else { continue };
+            table(to.leaf()).store(index(target, 1), entry);
+            let residency: Residency = residency_of(cursor.memory.meta(entry.frame()));
+            cursor.account_above(1, &from, -residency, -1);
+            cursor.account_above(1, &to, residency, 1);
+            if let Some(page) = Range::of_length(address, PAGE_SIZE as u64) {
+                cursor.gather.invalidate(page);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Remap {
+    /// Old and new length in whole pages.
+    fn lengths(&self) -> Result<(u64, u64), MmError> {
+        let aligned = |length| page_align_up(length).ok_or(MmError::InvalidArgument);
+        let (old, new) = (aligned(self.old_length)?, aligned(self.new_length)?);
+        if new == 0 || !self.start.is_page_aligned() {
+            return Err(MmError::InvalidArgument);
+        }
+        Ok((old, new))
+    }
+}
+
+impl State {
+    /// A free range for a mapping that is moved from `old`, so that whole tables can move where that pays.
+    fn room_for(&self, length: u64, old: UserAddr) -> Result<Range, MmError> {
+        let found = if length >= span(2) {
+            self.find_like(length, span(2), old)
+        } else {
+            self.find(length)
+        };
+        found.ok_or(MmError::NoMemory)
+    }
+}
+
+fn fixed_target(address: UserAddr, length: u64, old: Range) -> Result<Range, MmError> {
+    let range = Range::of_length(address, length).ok_or(MmError::InvalidArgument)?;
+    if address.as_u64() < MIN_ADDRESS {
+        return Err(MmError::NotPermitted);
+    }
+    // Old and new must not overlap.
+    if range.intersect(&old).is_some() { Err(MmError::InvalidArgument) } else { Ok(range) }
+}

@@ -1,0 +1,100 @@
+//! The protocol for one table: how it is copied while others use it, and how a reference to it is dropped.
+//!
+//! These functions know tables and counts but not where they are, so that loom can check them (`tests/loom_node.rs`).
+
+use arch::addr::Frame;
+use arch::paging::{Entry, EntryFlags};
+
+use crate::count::{Count, Released, Saturated};
+use crate::memory::{Kind, Memory};
+use crate::raw::{TABLE_ENTRIES, Table};
+use crate::table::entry::is_empty;
+
+/// Fills `copy` with the children of `source`, which the caller holds one of several references to, and takes a reference on
+/// each (I3). On both sides the write bits are cleared (I3b): each child now has two parents.
+///
+/// The caller installs the copy, flushes, and only then releases `source`. That release and the acquire in
+/// [`Count::is_exclusive`] carry the cleared bits to whoever is alone with `source` afterwards; clearing them later, or after
+/// the release, would let that one restore W further up and write into what the copy still shares.
+///
+/// # Errors
+/// [`Saturated`] when a child's count is full. All references taken are given back then; some write bits stay cleared,
+/// which costs a fault at most.
+pub fn share_children<'a>(
+    source: &Table,
+    copy: &Table,
+    count: impl Fn(Frame) -> &'a Count,
+) -> Result<(), Saturated> {
+    for index in 0..TABLE_ENTRIES {
+        let entry = source.load(index);
+        if is_empty(entry) {
+            copy.store(index, Entry::EMPTY);
+            continue;
+        }
+        if let Err(full) = count(entry.frame()).acquire() {
+            give_back(source, index, count);
+            return Err(full);
+        }
+        copy.store(index, share_entry(source, index, entry));
+    }
+    Ok(())
+}
+
+/// Clears the write bit of the entry at `index` and returns the entry as a second parent may hold it. The child has been
+/// acquired. An atomic AND: the processor may be setting marks in the same entry (I9).
+pub fn share_entry(source: &Table, index: usize, entry: Entry) -> Entry {
+    let entry = if entry.is_writable() { source.clear(index, EntryFlags::WRITABLE) } else { entry };
+    entry.with_flags(entry.flags() - EntryFlags::WRITABLE)
+}
+
+fn give_back<'a>(source: &Table, taken: usize, count: impl Fn(Frame) -> &'a Count) {
+    for entry in (0..taken).map(|index| source.load(index)).filter(|entry| !is_empty(*entry)) {
+        let released = count(entry.frame()).release();
+        debug_assert_eq!(released, Released::Shared, "the source still holds the child");
+    }
+}
+
+/// Drops one reference to the table in `frame` at `level`. If it was the last, drops the table's children and frees it,
+/// and so on downwards: with a worklist as deep as the tree, without recursion, locks or allocation, so it may be preempted at
+/// any point however much there is to free.
+#[cfg(not(loom))]
+pub(crate) fn release_table(memory: &Memory, frame: Frame, level: u32) {
+    use crate::raw::table;
+
+    /// A table that nobody references any more, and the entry to look at next.
+    #[derive(Clone, Copy)]
+    struct Dying {
+        frame: Frame,
+        next: usize,
+    }
+
+    if memory.meta(frame).count.release() == Released::Shared {
+        crate::counters::add(&memory.count().shared_drops, 1);
+        return;
+    }
+    let mut work = [Dying { frame, next: 0 }; crate::table::entry::ROOT_LEVEL as usize];
+    let mut depth = 0;
+    loop {
+        let Dying { frame, next } = work[depth];
+        debug_assert_eq!(memory.meta(frame).kind(), Kind::Table);
+        let found = (next..TABLE_ENTRIES).find(|index| !is_empty(table(frame).load(*index)));
+        // Few entries: the number in use says when to stop looking.
+        let Some(index) = found.filter(|_| memory.meta(frame).present() > 0) else {
+            memory.free_frame(frame);
+            match depth.checked_sub(1) {
+                None => return,
+                Some(up) => depth = up,
+            }
+            continue;
+        };
+        memory.meta(frame).add_present(-1);
+        work[depth].next = index + 1;
+        let child = table(frame).load(index);
+        if level as usize - depth == 1 {
+            memory.release_page(child);
+        } else if memory.meta(child.frame()).count.release() == Released::Last {
+            depth += 1;
+            work[depth] = Dying { frame: child.frame(), next: 0 };
+        }
+    }
+}

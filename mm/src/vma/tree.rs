@@ -1,0 +1,363 @@
+//! A persistent map of areas: cloning takes constant time, and a change copies the path to it and shares the rest.
+//!
+//! An AVL tree of `Arc`-shared nodes in which everything is built from one operation, `join` (Blelloch, Ferizovic and Sun,
+//! "Just Join for Parallel Ordered Sets", 2016). `rpds` has such a map, but looking up the area *below* an address
+//! allocates there, which a page fault cannot afford, and it cannot keep the largest gap of each subtree, which
+//! makes placing a mapping logarithmic.
+//!
+//! Allocation: O(log n) nodes of about 100 bytes per change, covered by the caller's heap credit. Looking up
+//! and iterating allocate nothing. The number of areas is bounded by [`MAX_AREAS`].
+
+use alloc::sync::Arc;
+use core::cmp::Ordering;
+
+use arch::addr::UserAddr;
+
+use super::{Range, Vma};
+
+/// Areas that one address space may have: Linux's default `vm.max_map_count`.
+pub const MAX_AREAS: usize = 65_530;
+
+type Link = Option<Arc<Node>>;
+
+#[derive(Debug)]
+struct Node {
+    vma: Arc<Vma>,
+    left: Link,
+    right: Link,
+    height: u8,
+    count: u32,
+    /// Start of the lowest area below, end of the highest.
+    low: UserAddr,
+    high: UserAddr,
+    /// The largest hole between two areas of this subtree, in bytes.
+    gap: u64,
+}
+
+/// The areas of an address space, ordered by address; no two overlap.
+#[derive(Clone, Default, Debug)]
+pub struct Tree(Link);
+
+fn height(link: &Link) -> u8 {
+    link.as_ref().map_or(0, |node| node.height)
+}
+
+fn count(link: &Link) -> u32 {
+    link.as_ref().map_or(0, |node| node.count)
+}
+
+fn distance(from: UserAddr, to: UserAddr) -> u64 {
+    to.as_u64() - from.as_u64()
+}
+
+/// A node over two subtrees whose heights differ by one at most.
+fn node(left: Link, vma: Arc<Vma>, right: Link) -> Link {
+    let mut gap = 0;
+    let (mut low, mut high) = (vma.start(), vma.end());
+    if let Some(left) = &left {
+        gap = left.gap.max(distance(left.high, low));
+        low = left.low;
+    }
+    if let Some(right) = &right {
+        gap = gap.max(right.gap).max(distance(high, right.low));
+        high = right.high;
+    }
+    let height = height(&left).max(height(&right)) + 1;
+    let count = count(&left) + count(&right) + 1;
+    Some(Arc::new(Node { vma, left, right, height, count, low, high, gap }))
+}
+
+fn parts(node: &Node) -> (Link, Arc<Vma>, Link) {
+    (node.left.clone(), node.vma.clone(), node.right.clone())
+}
+
+/// A balanced tree of two subtrees that may differ in height by two, as after one `join` step.
+fn balance(left: Link, vma: Arc<Vma>, right: Link) -> Link {
+    match (&left, &right) {
+        (Some(l), _) if l.height > height(&right) + 1 => {
+            let (ll, lv, lr) = parts(l);
+            match &lr {
+                Some(inner) if inner.height > height(&ll) => {
+                    let (a, middle, b) = parts(inner);
+                    node(node(ll, lv, a), middle, node(b, vma, right))
+                }
+                _ => node(ll, lv, node(lr, vma, right)),
+            }
+        }
+        (_, Some(r)) if r.height > height(&left) + 1 => {
+            let (rl, rv, rr) = parts(r);
+            match &rl {
+                Some(inner) if inner.height > height(&rr) => {
+                    let (a, middle, b) = parts(inner);
+                    node(node(left, vma, a), middle, node(b, rv, rr))
+                }
+                _ => node(node(left, vma, rl), rv, rr),
+            }
+        }
+        _ => node(left, vma, right),
+    }
+}
+
+/// All of `left`, then `vma`, then all of `right`.
+fn join(left: Link, vma: Arc<Vma>, right: Link) -> Link {
+    match (&left, &right) {
+        (Some(l), _) if l.height > height(&right) + 1 => {
+            let (ll, lv, lr) = parts(l);
+            balance(ll, lv, join(lr, vma, right))
+        }
+        (_, Some(r)) if r.height > height(&left) + 1 => {
+            let (rl, rv, rr) = parts(r);
+            balance(join(left, vma, rl), rv, rr)
+        }
+        _ => node(left, vma, right),
+    }
+}
+
+/// The last area and what precedes it.
+fn split_last(tree: &Node) -> (Link, Arc<Vma>) {
+    match &tree.right {
+        None => (tree.left.clone(), tree.vma.clone()),
+        Some(right) => {
+            let (rest, last) = split_last(right);
+            (join(tree.left.clone(), tree.vma.clone(), rest), last)
+        }
+    }
+}
+
+/// All of `left`, then all of `right`.
+fn concat(left: Link, right: Link) -> Link {
+    match left {
+        None => right,
+        Some(left) => {
+            let (rest, last) = split_last(&left);
+            join(rest, last, right)
+        }
+    }
+}
+
+/// The areas that end at or below `address`, the one that straddles it, and those that start at or above it.
+fn split(link: &Link, address: UserAddr) -> (Link, Option<Arc<Vma>>, Link) {
+    let Some(tree) = link else { return (None, None, None) };
+    let (left, vma, right) = (&tree.left, &tree.vma, &tree.right);
+    if vma.end() <= address {
+        let (low, middle, high) = split(right, address);
+        (join(left.clone(), vma.clone(), low), middle, high)
+    } else if vma.start() >= address {
+        let (low, middle, high) = split(left, address);
+        (low, middle, join(high, vma.clone(), right.clone()))
+    } else {
+        (left.clone(), Some(vma.clone()), right.clone())
+    }
+}
+
+impl Tree {
+    /// Number of areas.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        count(&self.0) as usize
+    }
+
+    /// Whether there is no area.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The area that contains `address`.
+    #[must_use]
+    pub fn find(&self, address: UserAddr) -> Option<&Arc<Vma>> {
+        let mut link = &self.0;
+        while let Some(node) = link {
+            link = match compare(&node.vma.range, address) {
+                Ordering::Equal => return Some(&node.vma),
+                Ordering::Less => &node.right,
+                Ordering::Greater => &node.left,
+            };
+        }
+        None
+    }
+
+    /// The lowest area that ends above `address`: the one that contains it, or the next one up.
+    #[must_use]
+    pub fn at_or_above(&self, address: UserAddr) -> Option<&Arc<Vma>> {
+        let (mut link, mut best) = (&self.0, None);
+        while let Some(node) = link {
+            if node.vma.end() > address {
+                best = Some(&node.vma);
+                link = &node.left;
+            } else {
+                link = &node.right;
+            }
+        }
+        best
+    }
+
+    /// The highest area that ends at or below `address`.
+    #[must_use]
+    pub fn below(&self, address: UserAddr) -> Option<&Arc<Vma>> {
+        let (mut link, mut best) = (&self.0, None);
+        while let Some(node) = link {
+            if node.vma.end() <= address {
+                best = Some(&node.vma);
+                link = &node.right;
+            } else {
+                link = &node.left;
+            }
+        }
+        best
+    }
+
+    /// The areas that meet `range`, in order, uncut.
+    pub fn overlapping(&self, range: Range) -> impl Iterator<Item = &Arc<Vma>> {
+        let mut next = self.at_or_above(range.start);
+        core::iter::from_fn(move || {
+            let vma = next.filter(|vma| vma.start() < range.end)?;
+            next = self.at_or_above(vma.end());
+            Some(vma)
+        })
+    }
+
+    /// All areas in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Vma>> {
+        self.iter_from(UserAddr::NULL)
+    }
+
+    /// The areas that end above `address`, in order.
+    pub fn iter_from(&self, address: UserAddr) -> impl Iterator<Item = &Arc<Vma>> {
+        let mut next = self.at_or_above(address);
+        core::iter::from_fn(move || {
+            let vma = next?;
+            next = self.at_or_above(vma.end());
+            Some(vma)
+        })
+    }
+
+    /// Whether areas cover all of `range` without a hole.
+    #[must_use]
+    pub fn covers(&self, range: Range) -> bool {
+        let mut reached = range.start;
+        for vma in self.overlapping(range) {
+            if vma.start() > reached {
+                return false;
+            }
+            reached = vma.end();
+        }
+        reached >= range.end
+    }
+
+    /// Removes everything inside `range`; areas that reach over its edges are cut. Returns what was removed, cut to
+    /// the range.
+    pub fn remove(&mut self, range: Range) -> Self {
+        let (low, straddling, rest) = split(&self.0, range.start);
+        let (mut low, mut rest) = (low, rest);
+        if let Some(vma) = straddling {
+            // An area over the lower edge: its parts go back on both sides.
+            let before = Range { start: vma.start(), end: range.start };
+            let after = Range { start: range.start, end: vma.end() };
+            low = push_last(low, vma.cut(&before));
+            rest = push_first(vma.cut(&after), rest);
+        }
+        let (mut middle, straddling, mut high) = split(&rest, range.end);
+        if let Some(vma) = straddling {
+            let before = Range { start: vma.start(), end: range.end };
+            let after = Range { start: range.end, end: vma.end() };
+            middle = push_last(middle, vma.cut(&before));
+            high = push_first(vma.cut(&after), high);
+        }
+        self.0 = concat(low, high);
+        Self(middle)
+    }
+
+    /// Adds `vma` where nothing is, joining it with neighbours that differ in nothing.
+    pub fn insert(&mut self, vma: Vma) {
+        let (low, straddling, high) = split(&self.0, vma.start());
+        debug_assert!(straddling.is_none(), "areas overlap");
+        debug_assert!(self.overlapping(vma.range).next().is_none(), "areas overlap");
+        let (mut low, mut high, mut vma) = (low, high, vma);
+        if let Some(tree) = &low {
+            let (rest, last) = split_last(tree);
+            if let Some(merged) = last.merged(&vma) {
+                (low, vma) = (rest, merged);
+            }
+        }
+        if let Some(first) = Self(high.clone()).at_or_above(vma.end()) {
+            if let Some(merged) = vma.merged(first) {
+                let (_, _, rest) = split(&high, first.end());
+                (high, vma) = (rest, merged);
+            }
+        }
+        self.0 = join(low, Arc::new(vma), high);
+    }
+
+    /// Replaces every area inside `range` by what `change` makes of its part there. Returns the old parts.
+    pub fn update(&mut self, range: Range, change: impl Fn(&mut Vma)) -> Self {
+        let removed = self.remove(range);
+        for part in removed.iter() {
+            let mut vma = Vma::clone(part);
+            change(&mut vma);
+            self.insert(vma);
+        }
+        removed
+    }
+
+    /// The highest hole of at least `size` bytes between `floor` and `ceiling`, by its end.
+    #[must_use]
+    pub(super) fn highest_gap(
+        &self,
+        size: u64,
+        floor: UserAddr,
+        ceiling: UserAddr,
+    ) -> Option<UserAddr> {
+        highest_gap(&self.0, size, floor, ceiling)
+    }
+}
+
+/// The end of the highest hole of `size` bytes in `floor .. ceiling`, between the areas of `link`.
+fn highest_gap(link: &Link, size: u64, floor: UserAddr, ceiling: UserAddr) -> Option<UserAddr> {
+    if ceiling < floor || distance(floor, ceiling) < size {
+        return None;
+    }
+    let Some(node) = link else { return Some(ceiling) };
+    // Above the subtree, inside it, or below it: a subtree whose gaps are all too small is not searched.
+    let top = node.high.max(floor);
+    if node.high <= ceiling && distance(top, ceiling) >= size {
+        return Some(ceiling);
+    }
+    if node.gap >= size {
+        let inner_floor = node.vma.end().max(floor);
+        let found = highest_gap(&node.right, size, inner_floor, ceiling)
+            .or_else(|| highest_gap(&node.left, size, floor, node.vma.start().min(ceiling)));
+        if found.is_some() {
+            return found;
+        }
+    }
+    let bottom = node.low.min(ceiling);
+    (bottom >= floor && distance(floor, bottom) >= size).then_some(bottom)
+}
+
+fn push_last(tree: Link, vma: Option<Vma>) -> Link {
+    match vma {
+        None => tree,
+        Some(vma) => join(tree, Arc::new(vma), None),
+    }
+}
+
+fn push_first(vma: Option<Vma>, tree: Link) -> Link {
+    match vma {
+        None => tree,
+        Some(vma) => join(None, Arc::new(vma), tree),
+    }
+}
+
+fn compare(range: &Range, address: UserAddr) -> Ordering {
+    if range.end <= address {
+        Ordering::Less
+    } else if range.start > address {
+        Ordering::Greater
+    } else {
+        Ordering::Equal
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
