@@ -22,6 +22,7 @@ pub mod cpu;
 pub mod error;
 pub mod events;
 pub mod features;
+pub mod firmware;
 pub mod memory_map;
 pub mod paging;
 pub mod sync;

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use super::{acpi_handler::Firmware, memory, report};
 use crate::addr::PhysAddr;
 use crate::boot::BootInfo;
+use crate::firmware;
 
 /// Where the local APIC of every PC is unless told otherwise.
 const LOCAL_APIC: u64 = 0xfee0_0000;
@@ -123,7 +124,7 @@ pub(super) fn discover(boot: &BootInfo) -> Platform {
         .dsdt()
         .into_iter()
         .chain(tables.ssdts())
-        .find_map(|table| sleep_types(aml_bytes(table)?));
+        .find_map(|table| firmware::sleep_types(aml_bytes(table)?));
     platform
 }
 
@@ -230,39 +231,6 @@ fn aml_bytes(table: AmlTable) -> Option<&'static [u8]> {
     let start = Firmware::map(table.phys_address + HEADER, length)?;
     // SAFETY: mapped for good, and firmware's tables do not change.
     Some(unsafe { core::slice::from_raw_parts(start.as_ptr(), length) })
-}
-
-/// Finds `Name (_S5, Package () { a, b, .. })` in AML and returns its first two numbers (ACPI 6.5, 7.4.2 and 20.2).
-fn sleep_types(aml: &[u8]) -> Option<[u8; 2]> {
-    const NAME_OP: u8 = 0x08;
-    const PACKAGE_OP: u8 = 0x12;
-    let at = aml.windows(4).enumerate().position(|(i, name)| {
-        let before = |back: usize| i.checked_sub(back).and_then(|j| aml.get(j)).copied();
-        name == b"_S5_"
-            && (before(1) == Some(NAME_OP)
-                || before(1) == Some(b'\\') && before(2) == Some(NAME_OP))
-            && aml.get(i + 4) == Some(&PACKAGE_OP)
-    })?;
-    // The package's length has one to four bytes; the top two bits of the first say how many follow.
-    let length_bytes = 1 + usize::from(aml.get(at + 5)? >> 6);
-    let mut rest = aml.get(at + 5 + length_bytes + 1..)?;
-    let first = take_integer(&mut rest)?;
-    let second = take_integer(&mut rest).unwrap_or(first);
-    Some([first, second])
-}
-
-/// Takes a constant integer off `aml`; sleep types fit a byte.
-fn take_integer(aml: &mut &[u8]) -> Option<u8> {
-    let (value, length) = match **aml {
-        [0, ..] => (0, 1),
-        [1, ..] => (1, 1),
-        [0x0a, value, ..] => (value, 2),
-        [0x0b, value, _, ..] => (value, 3),
-        [0x0c, value, _, _, _, ..] => (value, 5),
-        _ => return None,
-    };
-    *aml = &aml[length..];
-    Some(value)
 }
 
 /// A mapping for the crate: never undone, so it needs no bookkeeping.

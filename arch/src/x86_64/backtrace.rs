@@ -34,7 +34,7 @@ fn stack_top(address: usize) -> usize {
 
 fn walk(frame: &mut usize, top: usize, mut visit: impl FnMut(usize)) {
     for _ in 0..LIMIT {
-        if *frame % 8 != 0 || *frame + 16 > top {
+        if !(*frame).is_multiple_of(8) || *frame + 16 > top {
             return;
         }
         // SAFETY: aligned, and both words lie on the current stack, which is mapped.

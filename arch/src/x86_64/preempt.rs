@@ -28,8 +28,12 @@ pub fn enable() {
             out(reg_byte) zero, options(nostack));
     }
     debug_assert!(count() < 1 << 30, "preemption enabled more often than disabled");
-    if zero != 0 && requested() && interrupts::enabled() {
-        super::handlers().map(|handlers| (handlers.preempt)());
+    if zero != 0
+        && requested()
+        && interrupts::enabled()
+        && let Some(handlers) = super::handlers()
+    {
+        (handlers.preempt)();
     }
 }
 

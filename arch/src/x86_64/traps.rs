@@ -157,10 +157,11 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
         return faults::in_kernel(frame, vector);
     }
     apic::dispatch(vector);
-    if super::preempt::count() == 0 && super::preempt::requested() {
-        if let Some(handlers) = super::handlers() {
-            (handlers.preempt)();
-        }
+    if super::preempt::count() == 0
+        && super::preempt::requested()
+        && let Some(handlers) = super::handlers()
+    {
+        (handlers.preempt)();
     }
 }
 

@@ -188,7 +188,7 @@ pub fn string_length(string: UserAddr, limit: usize) -> Result<usize, UserFault>
 }
 
 fn word(address: UserAddr) -> Result<u64, UserFault> {
-    if address.as_u64() % 4 == 0 && in_user_space(address, 4) {
+    if address.as_u64().is_multiple_of(4) && in_user_space(address, 4) {
         Ok(address.as_u64())
     } else {
         Err(UserFault)

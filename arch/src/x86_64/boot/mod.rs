@@ -117,6 +117,7 @@ pub(super) fn start(handoff: Handoff<'_>) -> ! {
     for (start, bytes, kind) in &mut *handoff.memory {
         kept.map.paint(start, bytes, kind);
     }
+    choose_trampoline(&kept.map);
     paint_what_is_in_use(&mut kept.map, image, handoff.initramfs);
     let reclaimable: arrayvec::ArrayVec<(u64, u64), 128> = handoff.reclaimable.take(128).collect();
     tables::build_and_load(
@@ -125,6 +126,8 @@ pub(super) fn start(handoff: Handoff<'_>) -> ! {
         (handoff.window, handoff.window_bytes),
         &reclaimable,
     );
+    // What the loader gives back may overlap what it passed.
+    paint_what_is_in_use(&mut kept.map, image, handoff.initramfs);
     let Kept { info, map, command_line, loader } = kept;
     let length = command_line.iter().position(|byte| *byte == 0).unwrap_or(COMMAND_LINE_BYTES);
     let info = info.write(BootInfo {
@@ -157,14 +160,16 @@ fn utf8_prefix(bytes: &[u8]) -> &str {
     }
 }
 
-/// Marks the memory that the kernel uses already, whatever the loader called it.
-fn paint_what_is_in_use(map: &mut MemoryMap, image: PhysRange, initramfs: Option<PhysRange>) {
-    let mut low = arrayvec::ArrayVec::<MemoryRegion, 32>::new();
-    let below = |region: &&MemoryRegion| {
+/// Picks the start-up page while the map still tells free low memory from the rest.
+fn choose_trampoline(map: &MemoryMap) {
+    let free = |region: &&MemoryRegion| {
         region.kind == MemoryKind::Usable && region.start.as_u64() < LOW_MEMORY_END
     };
-    low.extend(map.regions().iter().filter(below).take(32).copied());
-    tables::choose_trampoline(&low);
+    tables::choose_trampoline(map.regions().iter().filter(free));
+}
+
+/// Marks the memory that the kernel uses already, whatever the loader called it.
+fn paint_what_is_in_use(map: &mut MemoryMap, image: PhysRange, initramfs: Option<PhysRange>) {
     map.paint(0, LOW_MEMORY_END, MemoryKind::LowMemory);
     map.paint(image.start.as_u64(), image.bytes, MemoryKind::Kernel);
     if let Some(archive) = initramfs {

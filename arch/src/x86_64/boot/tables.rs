@@ -43,8 +43,8 @@ unsafe extern "C" {
 }
 
 /// Picks the page of low memory for start-up code: free, not the first, and where a start-up interrupt can point.
-pub(super) fn choose_trampoline(low: &[MemoryRegion]) {
-    let page = low.iter().find_map(|region| {
+pub(super) fn choose_trampoline<'a>(mut low: impl Iterator<Item = &'a MemoryRegion>) {
+    let page = low.find_map(|region| {
         let page = region.start.as_u64().max(0x8000);
         (page + PAGE <= region.end().min(0x9_0000)).then_some(page)
     });
@@ -116,7 +116,7 @@ impl Builder {
         while bytes > 0 {
             let fits = |level: &u32| {
                 let span = SPAN[*level as usize];
-                address % span == 0 && physical % span == 0 && bytes >= span
+                address.is_multiple_of(span) && physical.is_multiple_of(span) && bytes >= span
             };
             let level = (1..=self.top_leaf).rev().find(fits).unwrap_or(1);
             self.map_one(address, physical, level, flags);
