@@ -18,8 +18,8 @@ GDB_SCRIPT ?=
 GDB_PORT ?= 1234
 export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
 
-VERBS := run test test-host test-linux test-linux-guest test-guest soak-boot debug iso run-iso \
-         fmt lint prepush ci doc
+VERBS := run test test-host test-linux test-linux-guest test-guest test-console \
+         soak-boot debug iso run-iso fmt lint prepush ci doc
 
 .PHONY: help clean $(VERBS)
 .DEFAULT_GOAL := help
@@ -39,6 +39,7 @@ help:
 	@echo '  make test-host         unit tests, property tests, loom models'
 	@echo '  make test-linux        the guest test suite on the Linux of this machine'
 	@echo '  make test-guest        the guest test suite on Skein, on SMP processors'
+	@echo '  make test-console      the scripted console session on Skein'
 	@echo '  make test-linux-guest  suite and console session on a Linux kernel in QEMU'
 	@echo '  make soak-boot         N boots in a row (200)'
 	@echo '  make debug             QEMU waiting for gdb; GDB_SCRIPT= runs a script in it'

@@ -50,6 +50,8 @@ enum Verb {
     TestHost,
     /// Run the guest test suite on Skein in QEMU, on SMP processors
     TestGuest(MachineOptions),
+    /// Hold the scripted console session with Skein in QEMU
+    TestConsole(MachineOptions),
     /// Boot again and again; each boot must reach the first program and power off
     SoakBoot(soak::SoakOptions),
     /// Boot under QEMU's gdb server, stopped before the first instruction
@@ -90,6 +92,7 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::TestLinuxGuest(machine) => linux::test(&machine),
         Verb::TestHost => tests::host_only(),
         Verb::TestGuest(machine) => tests::guest_only(&machine),
+        Verb::TestConsole(machine) => tests::console_only(&machine),
         Verb::SoakBoot(options) => soak::soak_boot(&options),
         Verb::Debug(options) => debug::debug(&options),
         Verb::Iso(options) => iso::build(&options).map(|_| ExitCode::SUCCESS),

@@ -27,8 +27,8 @@ impl Stage {
             bar.set_style(style);
         }
         bar.set_prefix(name.clone());
-        bar.enable_steady_tick(SPINNER_INTERVAL);
         println!("==> {name}");
+        bar.enable_steady_tick(SPINNER_INTERVAL);
         Self { bar, name }
     }
 

@@ -1,11 +1,11 @@
 //! `make run`: boots Skein with the console on this tool's standard input and output.
 //!
 //! On a terminal QEMU has the terminal to itself. Otherwise this tool stands between: it holds
-//! input back until the guest has said its first word, as a serial port that nobody listens to yet
+//! input back until the kernel has said its first word, as a serial port that nobody listens to yet
 //! drops what it receives, and it ends input as a terminal would, with Ctrl-D.
 
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
-use std::process::{ChildStdin, ChildStdout, ExitCode};
+use std::process::{ChildStdin, ExitCode};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Context;
@@ -17,6 +17,9 @@ use crate::rootfs;
 
 /// What a terminal sends for the end of input (Ctrl-D, EOT).
 const END_OF_INPUT: u8 = 0x04;
+
+/// What the kernel's first line holds, and no firmware's or boot loader's.
+const KERNEL_NAME: &[u8] = b"Skein";
 
 /// Builds everything and boots it; the exit status says how the run ended.
 ///
@@ -63,7 +66,11 @@ pub fn on_standard_streams(machine: &MachineOptions, boot: &Boot) -> anyhow::Res
     let (first_word, listening) = channel();
     // The thread blocks in a read of standard input; it ends with this process.
     std::thread::spawn(move || feed(input, &listening));
-    let printer = std::thread::spawn(move || print(output, &first_word));
+    let sign = match boot {
+        Boot::Direct { .. } => Sign::AnyByte,
+        Boot::Image { .. } => Sign::KernelName,
+    };
+    let printer = std::thread::spawn(move || print(output, sign, &first_word));
     let outcome = guest.wait()?;
     let printed = printer.join().unwrap_or(Ok(()));
     printed.context("cannot write the console to standard output")?;
@@ -79,16 +86,34 @@ pub fn start(machine: &MachineOptions, boot: &Boot, console: &Console) -> anyhow
     qemu::launch(&machine.qemu, arguments, console, Start::ByControlSocket)
 }
 
-/// Copies the console to standard output; says so when the first byte has come.
-fn print(mut console: ChildStdout, first_word: &Sender<()>) -> std::io::Result<()> {
+/// By what it is known that the kernel is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    /// Nothing else speaks on the console.
+    AnyByte,
+    /// Firmware and boot loader speak before it.
+    KernelName,
+}
+
+/// Copies the console to standard output; says so once when the sign has come.
+fn print(mut console: impl Read, sign: Sign, first_word: &Sender<()>) -> std::io::Result<()> {
     let mut buffer = [0; 4096];
+    let mut said: Vec<u8> = Vec::new();
+    let mut has_come = false;
     loop {
         let count = console.read(&mut buffer)?;
         if count == 0 {
             return Ok(());
         }
-        // The other thread is gone once input has ended.
-        let _ = first_word.send(());
+        if !has_come {
+            said.extend(&buffer[..count]);
+            has_come = sign == Sign::AnyByte
+                || said.windows(KERNEL_NAME.len()).any(|window| window == KERNEL_NAME);
+            if has_come {
+                // The other thread lives until it has heard this.
+                let _ = first_word.send(());
+            }
+        }
         let mut output = stdout().lock();
         output.write_all(&buffer[..count])?;
         output.flush()?;
@@ -133,6 +158,19 @@ mod tests {
         let mut console = Vec::new();
         copy_then_end(&mut &input[..], &mut console).unwrap();
         console
+    }
+
+    #[test]
+    fn behind_firmware_the_kernels_name_is_waited_for() {
+        let comes = |sign, text: &[u8]| {
+            let (sender, receiver) = channel();
+            print(text, sign, &sender).unwrap();
+            receiver.try_recv().is_ok()
+        };
+        assert!(comes(Sign::AnyByte, b"."));
+        assert!(!comes(Sign::KernelName, b"UEFI Interactive Shell\n"));
+        assert!(comes(Sign::KernelName, b"[0.000000] Skein\n"));
+        assert!(!comes(Sign::AnyByte, b""));
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub fn build(options: &IsoOptions) -> anyhow::Result<PathBuf> {
 /// Builds the image and boots it.
 ///
 /// # Errors
-/// As [`build`], and if QEMU or its firmware is missing.
+/// As [`build()`], and if QEMU or its firmware is missing.
 pub fn run(options: &IsoOptions) -> anyhow::Result<ExitCode> {
     let firmware = match options.firmware {
         FirmwareKind::Bios => Firmware::Bios,

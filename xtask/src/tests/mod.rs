@@ -69,6 +69,16 @@ pub fn guest_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     Ok(guest::suite(&on_own_files(machine), Profile::Checked)?.conclude())
 }
 
+/// The console session on Skein.
+///
+/// # Errors
+/// As [`everything`].
+pub fn console_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
+    let machine = on_own_files(machine);
+    let boot = run::direct_boot(&machine, Profile::Checked)?;
+    Ok(session::on(&machine, &boot)?.conclude())
+}
+
 /// The tests choose the first program and boot the default root file system, whatever a person has
 /// set for `make run`.
 fn on_own_files(machine: &MachineOptions) -> MachineOptions {
