@@ -84,6 +84,9 @@ pub fn kernel_root() -> Frame {
     Frame::new(0)
 }
 
+/// Gives the machine layer frames. The simulation needs none: it has no kernel tables and no kernel stacks.
+pub fn set_frame_source(_source: fn() -> Option<Frame>) {}
+
 /// Fills the kernel half of the root table in `root`. The simulation has none: its entries are empty.
 ///
 /// # Safety

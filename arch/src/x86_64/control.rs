@@ -74,9 +74,8 @@ pub(super) fn init_boot() {
     GIGABYTE_PAGES.store(has(|info| info.has_1gib_pages()), Ordering::Relaxed);
     let cr4 = choose_cr4(&cpuid);
     cpuid::set_fsgsbase(cr4.contains(Cr4Flags::FSGSBASE));
-    let invpcid = cpuid.get_extended_feature_info().is_some_and(|info| info.has_invpcid());
     apply(cr4 - Cr4Flags::PAGE_GLOBAL);
-    mmu::set_features(cr4.contains(Cr4Flags::PCID), invpcid);
+    mmu::set_pcid(cr4.contains(Cr4Flags::PCID));
     if cr4.contains(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION) {
         user_copy::set_smap();
     }

@@ -66,8 +66,7 @@ pub fn window(address: PhysAddr) -> *mut u8 {
 }
 
 /// Physical address just past everything that [`window`] covers.
-#[must_use]
-pub fn window_end() -> u64 {
+fn window_end() -> u64 {
     WINDOW_LIMIT.load(Ordering::Relaxed)
 }
 
