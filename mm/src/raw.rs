@@ -140,7 +140,7 @@ pub(crate) fn table<'a>(frame: Frame) -> &'a Table {
     unsafe { &*window(frame.start()).cast::<Table>() }
 }
 
-/// Fills the kernel half of the new root table in `frame` (I16).
+/// Makes `frame` a root table: an empty user half, and the kernel half of every other (I16).
 pub(crate) fn init_root(frame: Frame) {
     // SAFETY: the caller owns the frame and makes it a root table.
     unsafe { arch::memory::init_root(frame) }

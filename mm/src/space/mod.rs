@@ -160,7 +160,7 @@ impl AddressSpace {
         family: Arc<Family>,
         state: State,
     ) -> Result<Self, MmError> {
-        let root = memory.alloc_frame(Kind::Table, Content::Zeroed)?;
+        let root = memory.alloc_frame(Kind::Table, Content::Undefined)?;
         crate::raw::init_root(root.frame());
         Ok(Self {
             memory,

@@ -7,6 +7,7 @@ use arch::addr::{PAGE_SIZE, VirtAddr};
 use arch::context::Access;
 use arch::cpu::CpuId;
 use arch::memory::SimulatedMemory;
+use mm::object::{MemoryObject, PagedObject};
 use mm::space::{Entropy, Layout};
 use mm::table::audit::References;
 use mm::{AddressSpace, FaultError, FreeRange, Limits, Memory};
@@ -66,6 +67,25 @@ impl Machine {
         let immortal = u32::from(references.of(self.memory.zero_frame()) > 0) as usize;
         let used = (census.tables + census.anonymous) as usize;
         assert_eq!(used, references.frames() - immortal + spaces.len(), "frames in use");
+    }
+
+    /// The same with an object whose pages hold references of their own.
+    pub fn audit_with(&self, spaces: &[&Arc<AddressSpace>], object: &PagedObject, pages: u64) {
+        let mut references = References::default();
+        spaces.iter().for_each(|space| references.add(space));
+        let mut cached = 0;
+        for frame in (0..pages).filter_map(|index| object.cached_frame(index)) {
+            let frame_number = frame.frame();
+            drop(frame);
+            references.add_external(frame_number, 1);
+            cached += 1;
+        }
+        references.check(self.memory);
+        let census = self.memory.census();
+        let immortal = usize::from(references.of(self.memory.zero_frame()) > 0);
+        let used = (census.tables + census.anonymous + census.object) as usize;
+        assert_eq!(used, references.frames() - immortal + spaces.len(), "frames in use");
+        assert_eq!(census.object, cached, "pages of the object");
     }
 
     /// Checks that every frame has come back.
