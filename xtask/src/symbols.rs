@@ -176,6 +176,50 @@ mod tests {
         assert_eq!(describe(&functions, 0xfff), None);
     }
 
+    /// An ELF image with one function and a section `.ksyms` of `reserved` bytes.
+    fn image(reserved: usize) -> Vec<u8> {
+        use object::write::{Object, Symbol, SymbolSection};
+        use object::{
+            Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolScope,
+        };
+
+        let mut image = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        let text = image.add_section(Vec::new(), b".text".to_vec(), SectionKind::Text);
+        image.append_section_data(text, &[0xc3; 16], 16);
+        image.add_symbol(Symbol {
+            name: b"_ZN6kernel4main17h0123456789abcdefE".to_vec(),
+            value: 4,
+            size: 8,
+            kind: SymbolKind::Text,
+            scope: SymbolScope::Linkage,
+            weak: false,
+            section: SymbolSection::Section(text),
+            flags: SymbolFlags::None,
+        });
+        let table = image.add_section(Vec::new(), SECTION.into(), SectionKind::ReadOnlyData);
+        image.append_section_data(table, &vec![0; reserved], 16);
+        image.write().unwrap()
+    }
+
+    #[test]
+    fn the_table_is_written_into_the_section() {
+        let mut image = image(256);
+        let expected = encode(&[function(4, 8, "kernel::main")]).unwrap();
+        let written = Embedded::Written { functions: 1, bytes: expected.len() };
+        assert_eq!(embed(&mut image).unwrap(), written);
+        let file = object::File::parse(&*image).unwrap();
+        let section = file.section_by_name(SECTION).unwrap().data().unwrap();
+        assert!(section.starts_with(&expected));
+        assert!(section[expected.len()..].iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn a_section_that_is_too_small_is_refused() {
+        let message = embed(&mut image(32)).unwrap_err().to_string();
+        assert!(message.contains("enlarge"), "{message}");
+        assert_eq!(embed(&mut image(0)).unwrap(), Embedded::NoSection);
+    }
+
     #[test]
     fn this_very_program_has_functions_and_no_reserved_section() {
         let mut image = std::fs::read(std::env::current_exe().unwrap()).unwrap();
