@@ -55,6 +55,6 @@ help:
 	@echo '  ACCEL=tcg              or kvm, where /dev/kvm can be used'
 	@echo '  QEMU=qemu-system-x86_64'
 	@echo '  CMDLINE=               words for the kernel, such as strace=1'
-	@echo '  LOG=                   kernel log level on the console, 0 to 7'
+	@echo '  LOG=                   how much the kernel says: error, warning, info, debug'
 	@echo '  ROOTFS=                directory or newc cpio archive to use as root file system'
 	@echo '  INIT=                  first program in it, and its arguments: INIT="/bin/sh -l"'

@@ -27,9 +27,10 @@ pub struct MachineOptions {
     /// The QEMU program to start
     #[arg(long, env = "QEMU", default_value = "qemu-system-x86_64")]
     pub qemu: PathBuf,
-    /// Kernel log level on the console: 0 to 7, or a name such as `info`
+    /// What the kernel logs on the console: a name from `emergency` to `debug`, or a number as
+    /// Linux's `loglevel=` takes it
     #[arg(long, env = "LOG", default_value = "")]
-    pub log: String,
+    pub log: LogLevel,
     /// A directory or a newc cpio archive, optionally gzipped, to use as root file system
     #[arg(long, env = "ROOTFS", default_value = "")]
     pub rootfs: String,
@@ -51,6 +52,31 @@ impl FromStr for Processors {
             bail!("SMP={count} is out of range; QEMU's q35 machine takes 1 to 288 processors");
         }
         Ok(Self(count))
+    }
+}
+
+/// Up to which level the kernel's log appears on the console; `None` leaves it to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLevel(Option<usize>);
+
+/// The levels of a kernel log, as syslog(2) numbers them.
+const LEVELS: [&str; 8] =
+    ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
+
+impl FromStr for LogLevel {
+    type Err = anyhow::Error;
+
+    /// A name includes that level; a number is one more than the last level that is shown, as in
+    /// Linux's `loglevel=`.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let named = LEVELS.iter().position(|&level| level == text).map(|level| level + 1);
+        let number = named.or_else(|| text.parse().ok().filter(|&level| level <= LEVELS.len()));
+        let levels = LEVELS.join(", ");
+        let number = number.with_context(|| format!("LOG={text} is not 0 to 8 or one of {levels}"));
+        Ok(Self(Some(number?)))
     }
 }
 
@@ -104,8 +130,8 @@ impl MachineOptions {
         if !self.cmdline.trim().is_empty() {
             words.push(self.cmdline.trim().to_owned());
         }
-        if !self.log.is_empty() {
-            words.push(format!("loglevel={}", self.log));
+        if let LogLevel(Some(level)) = self.log {
+            words.push(format!("loglevel={level}"));
         }
         let init = self.init.trim();
         if let Some((path, arguments)) = init.split_once(char::is_whitespace) {
@@ -141,10 +167,7 @@ mod tests {
     #[test]
     fn arguments_of_the_first_program_stand_behind_two_dashes() {
         let machine = parse(&["--init=/bin/prog  -x 'a b'", "--cmdline=strace=1", "--log=debug"]);
-        assert_eq!(
-            machine.kernel_command_line(),
-            "strace=1 loglevel=debug init=/bin/prog -- -x 'a b'"
-        );
+        assert_eq!(machine.kernel_command_line(), "strace=1 loglevel=8 init=/bin/prog -- -x 'a b'");
         assert_eq!(parse(&["--init=/bin/prog"]).kernel_command_line(), "init=/bin/prog");
     }
 
@@ -152,6 +175,15 @@ mod tests {
     fn a_parameter_is_added_to_what_is_there() {
         let machine = parse(&["--cmdline=quiet"]).with_parameter("panic_test");
         assert_eq!(machine.kernel_command_line(), "quiet panic_test");
+    }
+
+    #[test]
+    fn log_levels_are_names_or_numbers() {
+        assert_eq!("".parse::<LogLevel>().unwrap(), LogLevel(None));
+        assert_eq!("info".parse::<LogLevel>().unwrap(), LogLevel(Some(7)));
+        assert_eq!("4".parse::<LogLevel>().unwrap(), LogLevel(Some(4)));
+        assert!("9".parse::<LogLevel>().is_err());
+        assert!("loud".parse::<LogLevel>().is_err());
     }
 
     #[test]
