@@ -14,10 +14,20 @@ mod support;
 mod cow;
 mod delivery;
 mod elf;
+mod events;
 mod exec;
 mod exec_formats;
 mod faults;
+mod files;
 mod futex;
+mod paths;
+mod pipes;
+mod procfs;
+mod robustness;
+mod smp;
+mod time;
+mod torture;
+mod tty;
 mod identity;
 mod memory;
 mod process;
@@ -66,4 +76,14 @@ const AREAS: &[Area] = &[
     futex::AREA,
     signals::AREA,
     delivery::AREA,
+    files::AREA,
+    paths::AREA,
+    pipes::AREA,
+    events::AREA,
+    time::AREA,
+    procfs::AREA,
+    tty::AREA,
+    smp::AREA,
+    robustness::AREA,
+    torture::AREA,
 ];
