@@ -9,5 +9,6 @@
 //! - [`sys`]: system calls by number, without a C library in between.
 
 pub mod init;
+pub mod shell;
 pub mod suite;
 pub mod sys;

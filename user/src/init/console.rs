@@ -12,6 +12,7 @@ use nix::unistd::{
 };
 
 use super::requests::Requests;
+use crate::shell;
 
 nix::ioctl_write_int_bad! {
     /// Makes the terminal the session's controlling one (`TIOCSCTTY`).
@@ -51,8 +52,8 @@ pub fn start_shell(command: Option<&str>, requests: &Requests) -> Result<Pid, Er
                 eprintln!("init: cannot make the console a controlling terminal: {error}");
             }
             let Err(error) = become_shell(command);
-            eprintln!("init: no shell can be started: {error}");
-            std::process::exit(127);
+            eprintln!("init: no shell can be started ({error}): here is the built-in one");
+            std::process::exit(own_shell(command));
         }
     }
 }
@@ -68,6 +69,15 @@ fn take_console() -> Result<(), Errno> {
     // SAFETY: the descriptor is open; the call takes an integer and no memory.
     unsafe { set_controlling_terminal(libc::STDIN_FILENO, 0) }?;
     tcsetpgrp(terminal.as_fd(), getpid())
+}
+
+/// Runs the small shell in this very process, for a root file system with nothing but this program.
+fn own_shell(command: Option<&str>) -> i32 {
+    let status = match command {
+        Some(command) => shell::run_command(command),
+        None => shell::interactive(),
+    };
+    i32::from(status)
 }
 
 /// Replaces this process with the first shell that there is.

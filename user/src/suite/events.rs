@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use libc::{
     EFD_NONBLOCK, EFD_SEMAPHORE, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLERR, EPOLLET,
-    EPOLLHUP, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLRDHUP, O_NONBLOCK, POLLERR, POLLHUP, POLLIN, POLLNVAL,
-    POLLOUT, SIGUSR1, SOCK_STREAM, TFD_NONBLOCK, TFD_TIMER_ABSTIME, timespec,
+    EPOLLHUP, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLRDHUP, O_NONBLOCK, POLLERR, POLLHUP, POLLIN,
+    POLLNVAL, POLLOUT, SIGUSR1, SOCK_STREAM, TFD_NONBLOCK, TFD_TIMER_ABSTIME, timespec,
 };
 
 use super::support::*;
@@ -394,9 +394,7 @@ fn epoll_wakes_across_threads() {
 
 fn epoll_pwait_swaps_the_mask() {
     let epoll = Epoll::new();
-    wait_takes_pending_signal(|| {
-        sys!(SYS_epoll_pwait, epoll.0, &mut [0_u32; 3], 1, -1, &0_u64, 8)
-    });
+    wait_takes_pending_signal(|| sys!(SYS_epoll_pwait, epoll.0, &mut [0_u32; 3], 1, -1, &0_u64, 8));
     let limit = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     assert_eq!(ok!(SYS_epoll_pwait2, epoll.0, &mut [0_u32; 3], 1, &limit, 0, 8), 0);
 }

@@ -1,9 +1,10 @@
 //! Regular files and descriptors: open, read, write, seek, truncate, dup, fcntl, locks, directories' listings.
 
 use libc::{
-    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETLK, F_SETFL, F_SETLK, F_SETLKW, FD_CLOEXEC, LOCK_EX, LOCK_NB,
-    LOCK_SH, LOCK_UN, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_PATH,
-    O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETLK, F_SETFL, F_SETLK, F_SETLKW, FD_CLOEXEC,
+    LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL,
+    O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY, SEEK_CUR,
+    SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
 
 use super::support::*;
@@ -171,10 +172,8 @@ fn vectored_io() {
     assert_eq!(ok!(SYS_pwritev, fd, &vectors, 1, 6, 0), 6);
     assert_eq!(read_text("file"), "first first ");
     let (mut head, mut tail) = ([0_u8; 5], [0_u8; 20]);
-    let vectors = [
-        [(&raw mut head).expose_provenance(), 5],
-        [(&raw mut tail).expose_provenance(), 20],
-    ];
+    let vectors =
+        [[(&raw mut head).expose_provenance(), 5], [(&raw mut tail).expose_provenance(), 20]];
     assert_eq!(ok!(SYS_preadv, fd, &vectors, 2, 0, 0), 12);
     assert_eq!(std::hint::black_box(&head), b"first");
     assert_eq!(&std::hint::black_box(&tail)[..7], b" first ");
@@ -186,7 +185,8 @@ fn vectored_io_limits() {
     fails!(EINVAL: SYS_writev, fd, &[[0_usize; 2]], -1);
     fails!(EFAULT: SYS_writev, fd, 8, 1);
     let byte = [1_u8];
-    let too_long = [[byte.as_ptr().addr(), isize::MAX as usize], [byte.as_ptr().addr(), isize::MAX as usize]];
+    let too_long =
+        [[byte.as_ptr().addr(), isize::MAX as usize], [byte.as_ptr().addr(), isize::MAX as usize]];
     let result = sys!(SYS_writev, fd, &[too_long[0], [0, usize::MAX]], 2);
     assert_eq!(result, Err(crate::sys::Errno::EINVAL));
     assert_eq!(ok!(SYS_writev, fd, &[[0_usize; 2]; 1024], 1024), 0);
@@ -413,8 +413,11 @@ fn entries(fd: usize, size: usize) -> Vec<(String, u8)> {
         while at < length {
             let record = usize::from(buffer[at + 16]) | usize::from(buffer[at + 17]) << 8;
             assert!(record.is_multiple_of(8) && at + record <= length);
-            let name: Vec<u8> =
-                buffer[at + 19..at + record].iter().copied().take_while(|byte| *byte != 0).collect();
+            let name: Vec<u8> = buffer[at + 19..at + record]
+                .iter()
+                .copied()
+                .take_while(|byte| *byte != 0)
+                .collect();
             found.push((String::from_utf8(name).unwrap(), buffer[at + 18]));
             at += record;
         }
@@ -427,7 +430,8 @@ fn listing_directories() {
     ok!(SYS_symlink, c"x", c"a-link");
     ok!(SYS_mknod, c"a-fifo", libc::S_IFIFO | 0o600, 0);
     let names = entries(open(c".", O_RDONLY), 1024);
-    let expected = [(".", 4), ("..", 4), ("a-directory", 4), ("a-fifo", 1), ("a-file", 8), ("a-link", 10)];
+    let expected =
+        [(".", 4), ("..", 4), ("a-directory", 4), ("a-fifo", 1), ("a-file", 8), ("a-link", 10)];
     assert_eq!(names, expected.map(|(name, kind)| (name.to_owned(), kind)));
 }
 

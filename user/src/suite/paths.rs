@@ -3,8 +3,8 @@
 use std::ffi::{CStr, CString};
 
 use libc::{
-    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, O_CREAT,
-    O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, RENAME_EXCHANGE, RENAME_NOREPLACE,
+    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW,
+    O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, RENAME_EXCHANGE, RENAME_NOREPLACE,
 };
 
 use super::support::*;
@@ -297,7 +297,10 @@ fn working_directory() {
     let mut buffer = [0_u8; 512];
     let length = ok!(SYS_getcwd, &mut buffer, 512);
     assert_eq!(buffer[length - 1], 0);
-    assert_eq!(std::str::from_utf8(&buffer[..length - 1]).unwrap(), here.join("d").to_str().unwrap());
+    assert_eq!(
+        std::str::from_utf8(&buffer[..length - 1]).unwrap(),
+        here.join("d").to_str().unwrap()
+    );
     fails!(ERANGE: SYS_getcwd, &mut buffer, 3);
     fails!(ENOENT: SYS_chdir, c"missing");
     write_text("f", "");

@@ -141,7 +141,8 @@ fn maps_have_the_format() {
         let fields: Vec<&str> = line.split_whitespace().collect();
         assert!((5..=7).contains(&fields.len()), "{line}");
         let (start, end) = fields[0].split_once('-').unwrap();
-        let range = usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap();
+        let range =
+            usize::from_str_radix(start, 16).unwrap()..usize::from_str_radix(end, 16).unwrap();
         assert!(!range.is_empty() && range.start.is_multiple_of(PAGE));
         let rights = fields[1].as_bytes();
         assert!(rights.len() == 4 && (rights[3] == b'p' || rights[3] == b's'), "{line}");
@@ -173,7 +174,10 @@ fn descriptor_directory() {
     for expected in [0, 1, 2, fd] {
         assert!(names.contains(&expected.to_string()), "{names:?}");
     }
-    assert_eq!(std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap().to_str(), Some("/dev/null"));
+    assert_eq!(
+        std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap().to_str(),
+        Some("/dev/null")
+    );
     ok!(SYS_close, fd);
     fails!(ENOENT: SYS_readlink, c"/proc/self/fd/99", &mut [0_u8; 16], 16);
 }
@@ -245,7 +249,9 @@ fn meminfo() -> HashMap<String, u64> {
 
 fn meminfo_is_consistent() {
     let numbers = meminfo();
-    for name in ["MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapTotal", "SwapFree"] {
+    for name in
+        ["MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapTotal", "SwapFree"]
+    {
         assert!(numbers.contains_key(name), "{name} is missing");
     }
     assert!(numbers["MemFree"] < numbers["MemTotal"]);
@@ -286,7 +292,14 @@ fn stat_counters_only_grow() {
     assert!(after.0 > before.0, "context switches");
     assert!(after.1 >= before.1 + 5, "processes");
     let total = || -> u64 {
-        read_text("/proc/stat").lines().next().unwrap().split_whitespace().skip(1).map(|number| number.parse::<u64>().unwrap()).sum()
+        read_text("/proc/stat")
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .skip(1)
+            .map(|number| number.parse::<u64>().unwrap())
+            .sum()
     };
     let before = total();
     until("CPU time was accounted", || total() > before);

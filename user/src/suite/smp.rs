@@ -302,7 +302,12 @@ fn ping_pong_between_cpus() {
 }
 
 /// Runs `left` and `right` at the same time, `rounds` times, with everything at zero before each.
-fn litmus(rounds: u32, left: impl Fn(u32) + Sync, right: impl Fn(u32) + Sync, check: impl Fn(u32) + Sync) {
+fn litmus(
+    rounds: u32,
+    left: impl Fn(u32) + Sync,
+    right: impl Fn(u32) + Sync,
+    check: impl Fn(u32) + Sync,
+) {
     let barrier = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use libc::{
     CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
-    CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_THREAD_CPUTIME_ID, SIGALRM,
-    SIGUSR1, TIMER_ABSTIME, timespec,
+    CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_THREAD_CPUTIME_ID,
+    SIGALRM, SIGUSR1, TIMER_ABSTIME, timespec,
 };
 
 use super::support::*;
@@ -194,8 +194,7 @@ fn sleepers_wake_in_order() {
             let order = &order;
             scope.spawn(move || {
                 let time = target + number * 100_000_000;
-                let time =
-                    timespec { tv_sec: time / 1_000_000_000, tv_nsec: time % 1_000_000_000 };
+                let time = timespec { tv_sec: time / 1_000_000_000, tv_nsec: time % 1_000_000_000 };
                 ok!(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &time, 0);
                 order.lock().unwrap().push(number);
             });
@@ -336,9 +335,8 @@ fn posix_timer_arguments() {
 }
 
 fn uptime_moves_on() {
-    let uptime = || -> f64 {
-        read_text("/proc/uptime").split(' ').next().unwrap().parse().unwrap()
-    };
+    let uptime =
+        || -> f64 { read_text("/proc/uptime").split(' ').next().unwrap().parse().unwrap() };
     let before = uptime();
     nap(30);
     assert!(uptime() > before);

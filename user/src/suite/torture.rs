@@ -164,7 +164,8 @@ impl Model {
             return;
         }
         let (home, length) = (self.address(range.start), range.len() * PAGE);
-        let Ok(away) = sys!(SYS_mmap, 0, length, PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+        let Ok(away) =
+            sys!(SYS_mmap, 0, length, PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
         else {
             return;
         };
@@ -302,13 +303,14 @@ fn exec_storm() {
 }
 
 fn signal_storm() {
+    // Here already, so that a signal cannot come before a child has its handlers.
+    record(libc::SIGUSR1, libc::SA_RESTART);
+    record(libc::SIGUSR2, 0);
     for seed in Plan::new(2).rounds() {
         let mut random = Random::new(seed);
         let children: Vec<Child> = (0..4)
             .map(|_| {
                 child(|| {
-                    record(libc::SIGUSR1, libc::SA_RESTART);
-                    record(libc::SIGUSR2, 0);
                     let memory = Mapping::private(8);
                     let mut round = 0_u8;
                     while caught(libc::SIGUSR2) < 3 {
@@ -319,11 +321,9 @@ fn signal_storm() {
                 })
             })
             .collect();
-        nap(5);
         for _ in 0..200 {
             let signal = [libc::SIGUSR1, libc::SIGSTOP, libc::SIGCONT][random.below(3)];
-            // Before the handler is installed SIGUSR1 would kill: by now it is.
-            children[random.below(4)].kill(if caught(0) == 0 { signal } else { 0 });
+            children[random.below(4)].kill(signal);
         }
         for child in &children {
             child.kill(libc::SIGCONT);

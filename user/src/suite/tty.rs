@@ -6,9 +6,9 @@
 use std::ffi::CString;
 
 use libc::{
-    ECHO, FIONREAD, ICANON, ICRNL, ISIG, O_NOCTTY, O_NONBLOCK, O_RDWR, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN,
-    SIGTTOU, SIGWINCH, TCGETS, TCSETS, TCSETSF, TIOCGPGRP, TIOCGSID, TIOCGWINSZ, TIOCNOTTY, TIOCSCTTY,
-    TIOCSPGRP, TIOCSWINSZ, TOSTOP, VMIN, VTIME,
+    ECHO, FIONREAD, ICANON, ICRNL, ISIG, O_NOCTTY, O_NONBLOCK, O_RDWR, SIGHUP, SIGINT, SIGQUIT,
+    SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH, TCGETS, TCSETS, TCSETSF, TIOCGPGRP, TIOCGSID, TIOCGWINSZ,
+    TIOCNOTTY, TIOCSCTTY, TIOCSPGRP, TIOCSWINSZ, TOSTOP, VMIN, VTIME,
 };
 
 use super::support::*;
@@ -145,7 +145,9 @@ fn window_size_is_kept() {
 
 fn other_files_are_no_terminals() {
     write_text("file", "");
-    for fd in [ok!(SYS_open, c"file", O_RDWR), pipe(0).0 as usize, ok!(SYS_open, c"/dev/null", O_RDWR)] {
+    for fd in
+        [ok!(SYS_open, c"file", O_RDWR), pipe(0).0 as usize, ok!(SYS_open, c"/dev/null", O_RDWR)]
+    {
         fails!(ENOTTY: SYS_ioctl, fd, TCGETS, &mut Settings::default());
         fails!(ENOTTY: SYS_ioctl, fd, TIOCGWINSZ, &mut [0_u16; 4]);
         fails!(ENOTTY: SYS_ioctl, fd, TIOCGPGRP, &mut 0_i32);
@@ -382,8 +384,7 @@ fn background_read_stops() {
     in_session(slave, || {
         let status = background_child(slave, || _ = sys!(SYS_read, slave, &mut [0_u8; 1], 1));
         assert_eq!(status, Status::Stopped(SIGTTIN));
-        let status =
-            background_child(slave, || change(slave, |settings| settings.local |= TOSTOP));
+        let status = background_child(slave, || change(slave, |settings| settings.local |= TOSTOP));
         assert_eq!(status, Status::Stopped(SIGTTOU));
     })
     .success();
