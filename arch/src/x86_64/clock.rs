@@ -31,7 +31,8 @@ const SECOND: u64 = 1_000_000_000;
 /// Nanoseconds since boot, on the monotonic clock. The same on all CPUs.
 #[must_use]
 pub fn now() -> Nanos {
-    if ON_HPET.load(Ordering::Relaxed)
+    // Acquire pairs with the release in `abandon_tsc`: the offset is there.
+    if ON_HPET.load(Ordering::Acquire)
         && let Some(hpet) = HPET.get()
     {
         let offset = HPET_OFFSET.load(Ordering::Relaxed);
@@ -143,11 +144,13 @@ pub fn set_timer(deadline: Option<Nanos>) {
     interrupts::restore(saved);
 }
 
-/// The counter value at `time`, rounded up; not zero.
+/// The time-stamp counter's value at `time`, rounded up; not zero. Counted from now on this CPU, so that it holds even where
+/// the CPUs' counters differ.
 fn to_ticks(time: Nanos) -> u64 {
+    let left = u128::from(time.saturating_sub(now()).0);
     let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
-    let ticks = u128::from(time.0) * frequency / u128::from(SECOND) + 1;
-    u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(BASE.load(Ordering::Relaxed)).max(1)
+    let ticks = u64::try_from(left * frequency / u128::from(SECOND) + 1).unwrap_or(u64::MAX);
+    tsc::read().saturating_add(ticks)
 }
 
 /// Timer ticks until `time`, rounded up; not zero.

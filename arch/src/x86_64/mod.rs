@@ -13,7 +13,7 @@
 //! | `acpi`, `acpi_handler`, `power` | firmware tables, power-off and reboot                            |
 //! | `apic`, `ioapic`, `ipi`, `counts` | interrupt controllers, messages between CPUs, counters         |
 //! | `smp`, `trampoline`   | bring-up of the other processors                                           |
-//! | `clock`, `tsc`, `reference`, `rtc` | time                                                          |
+//! | `clock`, `tsc`, `reference`, `kvm_clock`, `rtc` | time                                             |
 //! | `cpuid`, `flag_names`, `random`, `serial` | identity, entropy, the first serial port               |
 //!
 //! Order of initialisation: `boot` ends in `kernel_main` with memory mapped and exceptions reported; [`init`], once there is
@@ -41,6 +41,7 @@ pub mod fpu;
 pub mod interrupts;
 mod ioapic;
 pub mod ipi;
+mod kvm_clock;
 pub mod memory;
 pub mod mmu;
 mod percpu;

@@ -3,6 +3,8 @@
 //! Registers and bits: National Semiconductor PC16550D data sheet, section 8. The port is driven by polling until
 //! somebody asks for interrupts; panics poll always. The kernel's console driver serialises the rest.
 
+use core::sync::atomic::{AtomicU8, Ordering};
+
 use x86_64::instructions::port::Port;
 
 /// Base port of COM1.
@@ -21,6 +23,16 @@ const SCRATCH: u16 = 7;
 
 const RECEIVED: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
+
+/// Identity register: both bits say that the FIFOs work.
+const FIFO_WORKS: u8 = 0xc0;
+/// Bytes that the transmitter's FIFO holds.
+const FIFO_BYTES: u8 = 16;
+
+/// Bytes that fit the transmitter when it is empty.
+static DEPTH: AtomicU8 = AtomicU8::new(1);
+/// Bytes that still fit for certain, counted from when the transmitter was last seen empty.
+static ROOM: AtomicU8 = AtomicU8::new(0);
 
 /// Polls that a byte may take to leave before the port is taken for dead.
 const PATIENCE: u32 = 1 << 20;
@@ -44,6 +56,8 @@ pub(super) fn init() {
     write(LINE_CONTROL, 0x03);
     write(FIFO_CONTROL, 0x07);
     write(MODEM_CONTROL, 0x0b);
+    let works = read(INTERRUPT_IDENTITY) & FIFO_WORKS == FIFO_WORKS;
+    DEPTH.store(if works { FIFO_BYTES } else { 1 }, Ordering::Relaxed);
 }
 
 /// Whether a port answers: its scratch register keeps what is written.
@@ -76,14 +90,21 @@ pub fn try_read() -> Option<u8> {
     (status != 0xff && status & RECEIVED != 0).then(|| read(DATA))
 }
 
-/// Hands `byte` to the port if it has room for it now, and says whether it had.
+/// Hands `byte` to the port if it has room for it now, and says whether it had. Callers take turns; a panic that does not
+/// may lose a byte of what it interrupted.
 #[must_use]
 pub fn try_write(byte: u8) -> bool {
-    let ready = read(LINE_STATUS) & TRANSMITTER_EMPTY != 0;
-    if ready {
-        write(DATA, byte);
+    // Relaxed: callers take turns.
+    let mut room = ROOM.load(Ordering::Relaxed);
+    if room == 0 && read(LINE_STATUS) & TRANSMITTER_EMPTY != 0 {
+        room = DEPTH.load(Ordering::Relaxed);
     }
-    ready
+    if room == 0 {
+        return false;
+    }
+    ROOM.store(room - 1, Ordering::Relaxed);
+    write(DATA, byte);
+    true
 }
 
 /// Chooses which events interrupt: received data, and room for data to send. Pending causes are cleared by reading

@@ -4,6 +4,8 @@
 //! a cached stack links to the next. The boot processor's first stacks are statics, because they are needed
 //! before there is memory to map.
 
+use arrayvec::ArrayVec;
+
 use crate::error::OutOfMemory;
 use crate::sync::{Irq, Rank, SpinLock};
 
@@ -19,15 +21,21 @@ const SLOTS: usize = (1 << 39) / SLOT_BYTES;
 /// Size of an interrupt-table stack of the boot processor; the others use whole kernel stacks.
 pub(super) const IST_BYTES: usize = KernelStack::SIZE;
 
+/// Slots whose mapping failed half-way that are remembered; as many calls would have to fail at once to lose one.
+const UNFINISHED: usize = 64;
+
 /// The cache of free stacks and the slots never used so far.
 struct Cache {
     /// Bottom of the first free stack, or zero.
     free: usize,
+    /// Slots that are mapped in part, because memory ran out: the next call goes on there.
+    unfinished: ArrayVec<usize, UNFINISHED>,
     /// The first slot that was never given out.
     next_slot: usize,
 }
 
-static CACHE: SpinLock<Cache, Irq> = SpinLock::new(Rank::LEAF, Cache { free: 0, next_slot: 0 });
+static CACHE: SpinLock<Cache, Irq> =
+    SpinLock::new(Rank::LEAF, Cache { free: 0, unfinished: ArrayVec::new_const(), next_slot: 0 });
 
 /// A mapped kernel stack, owned. Dropping it makes it available to the next.
 #[derive(Debug)]
@@ -47,19 +55,28 @@ impl KernelStack {
         if let Some(stack) = Self::cached() {
             return Ok(stack);
         }
-        let slot = {
-            let mut cache = CACHE.lock();
-            let slot = cache.next_slot;
-            if slot == SLOTS {
-                return Err(OutOfMemory);
-            }
-            cache.next_slot += 1;
-            slot
-        };
+        let slot = Self::unmapped_slot()?;
         let bottom = memory::STACKS as usize + slot * SLOT_BYTES + PAGE;
-        // A slot that cannot be mapped in full is lost; its frames are few and addresses are plenty.
-        memory::map_data(bottom as u64, STACK_PAGES)?;
+        if let Err(OutOfMemory) = memory::map_data(bottom as u64, STACK_PAGES) {
+            // A slot that does not fit the list is lost: some addresses, and fewer frames than a stack has.
+            let _ = CACHE.lock().unfinished.try_push(slot);
+            return Err(OutOfMemory);
+        }
         Ok(Self { bottom })
+    }
+
+    /// A slot that is not mapped, or not all of it.
+    fn unmapped_slot() -> Result<usize, OutOfMemory> {
+        let mut cache = CACHE.lock();
+        if let Some(slot) = cache.unfinished.pop() {
+            return Ok(slot);
+        }
+        let slot = cache.next_slot;
+        if slot == SLOTS {
+            return Err(OutOfMemory);
+        }
+        cache.next_slot += 1;
+        Ok(slot)
     }
 
     fn cached() -> Option<Self> {

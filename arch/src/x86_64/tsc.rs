@@ -33,6 +33,7 @@ pub(super) fn frequency(reference: Option<&Reference>) -> Option<(u64, &'static 
     from_crystal(&cpuid)
         .map(|hertz| (hertz, "CPUID leaf 15h"))
         .or_else(|| from_hypervisor(&cpuid).map(|hertz| (hertz, "the hypervisor")))
+        .or_else(|| super::kvm_clock::tsc_frequency().map(|hertz| (hertz, "KVM's clock")))
         .or_else(|| {
             let reference = reference?;
             Some((measure(reference)?, reference.name()))
