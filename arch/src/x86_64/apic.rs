@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use x2apic::lapic::{LocalApic, LocalApicBuilder, TimerDivide, TimerMode};
 use x86_64::registers::model_specific::Msr;
 
-use super::{interrupts, ioapic, memory, percpu, traps};
+use super::{interrupts, ioapic, memory, percpu, serial, traps};
 use crate::addr::{PAGE_SIZE, PhysAddr};
 use crate::cpu::{CpuId, MAX_CPUS};
 use crate::events::Interrupt;
@@ -240,8 +240,24 @@ pub(super) fn dispatch(vector: u8) {
     }
     if let Some(handlers) = super::handlers() {
         (handlers.interrupt)(event);
+        if event == Interrupt::Device(serial::INTERRUPT_LINE) {
+            drain_serial(handlers.interrupt);
+        }
     }
     if level {
         acknowledge();
+    }
+}
+
+/// Repeats the serial port's interrupt until the port is quiet. Its line is edge-triggered: an event that comes while
+/// another is served keeps the line up, and without a new edge no interrupt would ever come again.
+fn drain_serial(handler: fn(Interrupt)) {
+    // A port that is never quiet is broken or absent.
+    const PATIENCE: usize = 256;
+    for _ in 0..PATIENCE {
+        if !serial::is_interrupting() {
+            return;
+        }
+        handler(Interrupt::Device(serial::INTERRUPT_LINE));
     }
 }

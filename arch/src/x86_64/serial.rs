@@ -24,6 +24,8 @@ const SCRATCH: u16 = 7;
 const RECEIVED: u8 = 1;
 const TRANSMITTER_EMPTY: u8 = 1 << 5;
 
+/// Identity register: nothing interrupts.
+const NONE_PENDING: u8 = 1;
 /// Identity register: both bits say that the FIFOs work.
 const FIFO_WORKS: u8 = 0xc0;
 /// Bytes that the transmitter's FIFO holds.
@@ -107,9 +109,13 @@ pub fn try_write(byte: u8) -> bool {
     true
 }
 
-/// Chooses which events interrupt: received data, and room for data to send. Pending causes are cleared by reading
-/// the identity register, so that the edge-triggered line can rise again.
+/// Chooses which events interrupt: received data, and room for data to send. Choosing the latter while there is room
+/// interrupts at once.
 pub fn set_interrupts(receive: bool, transmit: bool) {
     write(INTERRUPT_ENABLE, u8::from(receive) | u8::from(transmit) << 1);
-    let _ = read(INTERRUPT_IDENTITY);
+}
+
+/// Whether a chosen event waits. Looking takes note of room for data to send: that event is over then.
+pub(super) fn is_interrupting() -> bool {
+    read(INTERRUPT_IDENTITY) & NONE_PENDING == 0
 }
