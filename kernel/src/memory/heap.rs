@@ -1,0 +1,82 @@
+//! The kernel's memory and heap as values, and the global allocator over them.
+//!
+//! [`init`] makes both from the boot loader's memory map; it runs first of all, and everything else may allocate.
+
+use core::alloc::{GlobalAlloc, Layout};
+
+use arch::addr::Frame;
+use arch::boot::{BootInfo, MemoryKind, PhysRange};
+use arch::cpu::MAX_CPUS;
+use mm::heap::Heap;
+use mm::{FreeRange, Memory, Urgency};
+use spin::Once;
+
+static MEMORY: Once<&'static Memory> = Once::new();
+static HEAP: Once<Heap> = Once::new();
+
+/// Physical memory.
+///
+/// # Panics
+/// Before [`init`].
+#[must_use]
+pub fn memory() -> &'static Memory {
+    MEMORY.get().expect("memory is initialised first of all")
+}
+
+/// The kernel heap.
+///
+/// # Panics
+/// Before [`init`].
+#[must_use]
+pub fn heap() -> &'static Heap {
+    HEAP.get().expect("the heap is initialised first of all")
+}
+
+/// Takes over all usable memory of the machine.
+///
+/// # Safety
+/// Called once, on the boot CPU, before anything allocates; `boot.memory` is true.
+///
+/// # Panics
+/// When there is less than about 1 MiB.
+pub unsafe fn init(boot: &BootInfo) {
+    let usable = boot.memory.iter().filter(|region| region.kind == MemoryKind::Usable);
+    // SAFETY: the map says that these are RAM and free, the machine layer maps all RAM in its window, and nobody else
+    // was given them.
+    let ranges = usable.map(|region| unsafe { FreeRange::new(region.start, region.bytes) });
+    // How many processors there are is known only after ACPI was read, which allocates: room for all that can be.
+    let memory = MEMORY.call_once(|| Memory::new(ranges, MAX_CPUS));
+    HEAP.call_once(|| Heap::new(memory, MAX_CPUS));
+}
+
+/// A frame for the machine layer's own tables and stacks. It is never given back.
+#[must_use]
+pub fn kernel_frame() -> Option<Frame> {
+    memory().alloc_pages(0, Urgency::Kernel).ok()
+}
+
+/// The bytes that the boot loader left at `range`.
+///
+/// # Safety
+/// `range` comes from the boot loader, and nothing writes to it any more.
+#[must_use]
+pub unsafe fn boot_module(range: PhysRange) -> &'static [u8] {
+    let start = arch::memory::window(range.start);
+    // SAFETY: the window maps all RAM; by this function's contract the bytes are there and never change.
+    unsafe { core::slice::from_raw_parts(start, range.bytes as usize) }
+}
+
+/// The global allocator of the kernel's binary: a thin wrapper of the [`heap`].
+#[derive(Debug)]
+pub struct KernelAllocator;
+
+// SAFETY: `Heap` returns memory that fits the layout and is not handed out twice, or null; it never unwinds.
+unsafe impl GlobalAlloc for KernelAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        heap().allocate(layout)
+    }
+
+    unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
+        heap().free(object, layout);
+    }
+}
