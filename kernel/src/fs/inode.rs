@@ -105,6 +105,22 @@ pub trait Inode: Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Copies content from `offset` on into `buffer`, for the kernel's own use; fewer bytes at the end of the file.
+    ///
+    /// # Errors
+    /// `EINVAL` if this is no regular file in memory; `EIO`.
+    fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> Result {
+        Err(Errno::EINVAL)
+    }
+
+    /// Copies `bytes` to `offset` on, for the kernel's own use.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at); `ENOSPC`, `ENOMEM`.
+    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> Result {
+        Err(Errno::EINVAL)
+    }
+
     /// Whether [`truncate`](Self::truncate) at open (`O_TRUNC`) has a meaning here; device-like files ignore it.
     fn is_sized(&self) -> bool {
         false

@@ -16,12 +16,17 @@ mod buffer;
 mod context;
 mod dentry;
 pub mod device;
+mod devtmpfs;
 mod directory;
 mod file;
+mod file_systems;
 mod flags;
+mod initramfs;
 mod inode;
 mod limits;
 mod lock;
+mod mapping;
+mod memfd;
 mod metadata;
 mod mount;
 mod name;
@@ -31,7 +36,10 @@ mod operations;
 mod path;
 mod permission;
 mod poll;
+mod procfs;
 mod stand_in;
+pub mod syscalls;
+mod sysfs;
 mod table;
 pub mod tmpfs;
 mod walk;
@@ -48,6 +56,7 @@ pub use inode::{
     Directory, DirectoryEntry, EntryVisitor, FileSystem, Inode, LinkChange, LinkTarget, NewInode,
     NewNode,
 };
+pub use mapping::{MapAccess, mapping, open_executable, read_exact_at};
 pub use metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statistics, Timestamp};
 pub use mount::{Mount, MountFlags};
 pub use name::{NAME_MAX, Name, PATH_MAX, try_copy};

@@ -9,6 +9,7 @@ mod rename;
 
 pub use create::{create, create_unnamed, link};
 pub use remove::{Removal, remove};
+pub(super) use rename::TOPOLOGY;
 pub use rename::{RenameEnd, RenameMode, rename};
 
 use super::inode::Inode;

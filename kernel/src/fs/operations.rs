@@ -3,6 +3,10 @@
 //! Pipes, sockets, terminals, devices, directories and regular files each implement it. The layer above has checked
 //! the descriptor and its access mode; offsets of streams mean nothing. Methods may sleep unless they say otherwise.
 
+use alloc::sync::Arc;
+
+use mm::object::MemoryObject;
+
 use super::buffer::{Sink, Source};
 use super::file::File;
 use super::inode::EntryVisitor;
@@ -115,6 +119,14 @@ pub trait FileOperations: Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// What a mapping of the file shows.
+    ///
+    /// # Errors
+    /// `ENODEV` where there is nothing to map.
+    fn memory_object(&self, _file: &File) -> Result<Arc<dyn MemoryObject>> {
+        Err(Errno::ENODEV)
+    }
+
     /// The seals of a memfd (`F_GET_SEALS`).
     ///
     /// # Errors
@@ -122,6 +134,9 @@ pub trait FileOperations: Send + Sync {
     fn seals(&self) -> Result<u32> {
         Err(Errno::EINVAL)
     }
+
+    /// Lets a new memfd be sealed later (`MFD_ALLOW_SEALING`).
+    fn allow_seals(&self) {}
 
     /// Adds seals (`F_ADD_SEALS`).
     ///

@@ -15,3 +15,9 @@ pub fn realtime() -> u64 {
     0
 }
 pub fn raise_file_size(_thread: &crate::task::Thread) {}
+pub fn files(_thread: &crate::task::Thread) -> Arc<super::FileTable> {
+    super::FileTable::new()
+}
+pub fn context(_thread: &crate::task::Thread) -> Arc<super::FsContext> {
+    super::FsContext::new(super::mount::root().expect("root"))
+}

@@ -43,6 +43,8 @@ pub enum Capability {
     SysAdmin = abi::CAP_SYS_ADMIN as u8,
     /// Reboot.
     SysBoot = abi::CAP_SYS_BOOT as u8,
+    /// Change the root directory.
+    SysChroot = abi::CAP_SYS_CHROOT as u8,
     /// Raise priorities.
     SysNice = abi::CAP_SYS_NICE as u8,
     /// Exceed resource limits.

@@ -4,6 +4,7 @@
 //! table's lock has rank `MOUNTS`; the place of a mount is under a lock of rank `INODE` that is taken inside it for
 //! writing and alone for reading.
 
+pub(super) mod change;
 mod table;
 
 use alloc::boxed::Box;
@@ -14,7 +15,7 @@ use arch::sync::{Rank, SpinLock};
 use bitflags::bitflags;
 use linux_raw_sys::general as abi;
 
-pub(super) use table::{attach_root, cover, mounted_on, mounts};
+pub(super) use table::{attach_root, cover, mounted_on, mounts, root};
 
 use super::dentry::Dentry;
 use super::inode::FileSystem;

@@ -66,6 +66,11 @@ pub fn attach_root(mount: &Arc<Mount>) -> Result<()> {
     TABLE.write().enter(mount)
 }
 
+/// The root of the tree, once there is one.
+pub fn root() -> Option<Path> {
+    TABLE.read().list.first().map(Mount::root_path)
+}
+
 /// Lets `mount` cover `path`.
 ///
 /// # Errors

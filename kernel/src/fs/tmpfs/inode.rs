@@ -182,6 +182,14 @@ impl Inode for TmpInode {
         self.set_attributes(&AttributeChanges { modified: now, changed: now, ..Default::default() })
     }
 
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result {
+        self.regular().ok_or(Errno::EINVAL)?.read_bytes(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result {
+        self.regular().ok_or(Errno::EINVAL)?.write_bytes(offset, bytes)
+    }
+
     fn write_access(&self) -> Option<&WriteAccess> {
         self.regular().map(|file| file.write_access())
     }

@@ -22,7 +22,7 @@ use core::fmt;
 use arch::sync::atomic::{AtomicU32, Ordering};
 pub use inode::TmpInode;
 use linux_raw_sys::general::TMPFS_MAGIC;
-pub use options::{Options, set_machine_frames};
+pub use options::Options;
 pub use regular::RegularFile;
 use space::Space;
 
@@ -32,6 +32,12 @@ use crate::errno::Result;
 
 /// Bytes of a block: a page.
 pub const BLOCK_SIZE: u64 = arch::addr::PAGE_SIZE as u64;
+
+/// Tells tmpfs about the machine's memory, once, at boot: where pages come from, and how many there are.
+pub fn initialize(memory: &'static mm::Memory) {
+    pages::set_memory(memory);
+    options::set_machine_frames(memory.total_frames());
+}
 
 /// An instance of tmpfs.
 pub struct TmpFs {

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use arch::addr::PAGE_SIZE;
 use arch::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as abi;
+use mm::object::MemoryObject;
 
 use super::super::buffer::{Sink, Source};
 use super::super::file::File;
@@ -53,16 +54,11 @@ impl RegularFile {
     /// `ENOMEM`.
     pub fn new(space: Arc<Space>) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            pages: Pages::new(space),
+            pages: Pages::new(space)?,
             change: Mutex::new(()),
             seals: AtomicU32::new(abi::F_SEAL_SEAL),
             write_access: WriteAccess::new(),
         }))
-    }
-
-    /// Lets seals be added (`MFD_ALLOW_SEALING`).
-    pub fn allow_sealing(&self) {
-        self.seals.store(0, Ordering::Release);
     }
 
     /// Size in bytes.
@@ -118,11 +114,7 @@ impl RegularFile {
     pub fn read_bytes(&self, offset: u64, buffer: &mut [u8]) -> Result {
         let left = self.size().saturating_sub(offset);
         let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let mut done = 0;
-        while done < count {
-            done += self.pages.read(offset + done as u64, &mut buffer[done..count])?;
-        }
-        Ok(count)
+        Ok(self.pages.read(offset, &mut buffer[..count]))
     }
 
     /// Copies `bytes` to `offset` on, growing the file.
@@ -276,15 +268,26 @@ impl FileOperations for RegularFile {
                 if grows {
                     limits::check_file_size(end)?;
                 }
-                self.pages.reserve(offset, end)?;
                 if grows {
                     self.pages.resize(end)?;
+                }
+                if let Err(error) = self.pages.reserve(offset, end) {
+                    self.pages.resize(size)?;
+                    return Err(error);
                 }
             }
         }
         let now = Some(Timestamp::now());
         let changes = AttributeChanges { modified: now, changed: now, ..Default::default() };
         file.inode().set_attributes(&changes)
+    }
+
+    fn memory_object(&self, _file: &File) -> Result<Arc<dyn MemoryObject>> {
+        Ok(self.pages.object())
+    }
+
+    fn allow_seals(&self) {
+        self.seals.store(0, Ordering::Release);
     }
 
     fn seals(&self) -> Result<u32> {
@@ -298,12 +301,6 @@ impl FileOperations for RegularFile {
         let _change = self.change.lock();
         if self.has_seal(abi::F_SEAL_SEAL) {
             return Err(Errno::EPERM);
-        }
-        if seals & abi::F_SEAL_WRITE != 0
-            && !self.has_seal(abi::F_SEAL_WRITE)
-            && self.pages.is_mapped_for_writing()
-        {
-            return Err(Errno::EBUSY);
         }
         self.seals.fetch_or(seals, Ordering::AcqRel);
         Ok(())

@@ -54,17 +54,15 @@ impl Space {
         self.inodes.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Charges for `count` blocks.
-    ///
-    /// # Errors
-    /// `ENOSPC`.
-    pub fn take_blocks(&self, count: u64) -> Result<()> {
-        charge(&self.blocks, &self.block_limit, count)
+    /// A file that had `before` blocks has `now`.
+    pub fn adjust_blocks(&self, before: u64, now: u64) {
+        // Wrapping: concurrent corrections may arrive in any order, and add up to the right sum.
+        self.blocks.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// `count` blocks are free again.
-    pub fn return_blocks(&self, count: u64) {
-        self.blocks.fetch_sub(count, Ordering::Relaxed);
+    /// Whether no block is left.
+    pub fn is_full(&self) -> bool {
+        self.block_limit() != UNLIMITED && self.free_blocks() == 0
     }
 
     /// The most blocks, or zero for no limit.

@@ -1,0 +1,126 @@
+//! fcntl(2), apart from record locks.
+
+use arch::addr::UserAddr;
+use linux_raw_sys::general as abi;
+
+use super::super::{CloseOnExec, Fd, File, OpenFlags, SignalOwner};
+use super::{descriptors, files, is_path_only, records};
+use crate::errno::{Errno, Result};
+use crate::memory::user::UserPtr;
+use crate::syscall;
+use crate::syscall::{Argument, Caller, Syscall};
+
+/// The calls.
+pub const SYSCALLS: &[Syscall] =
+    &[syscall!(72, fcntl(descriptor: Fd, command: u32, argument: u64))];
+
+/// fcntl(2).
+fn fcntl(caller: &mut Caller<'_>, descriptor: Fd, command: u32, argument: u64) -> Result {
+    let files = files(caller);
+    let file = files.get_any(descriptor)?;
+    match command {
+        abi::F_DUPFD => return duplicate(caller, descriptor, argument, CloseOnExec::No),
+        abi::F_DUPFD_CLOEXEC => return duplicate(caller, descriptor, argument, CloseOnExec::Yes),
+        abi::F_GETFD => {
+            let set = files.is_close_on_exec(descriptor)? == CloseOnExec::Yes;
+            return Ok(if set { abi::FD_CLOEXEC as usize } else { 0 });
+        }
+        abi::F_SETFD => {
+            let value = CloseOnExec::from_flag(argument as u32 & abi::FD_CLOEXEC != 0);
+            return files.set_close_on_exec(descriptor, value).map(|()| 0);
+        }
+        abi::F_GETFL => return Ok((file.status() | OpenFlags::LARGE_FILE).bits() as usize),
+        _ if is_path_only(&file) => return Err(Errno::EBADF),
+        _ => {}
+    }
+    match command {
+        abi::F_SETFL => set_flags(caller, &file, argument as u32),
+        abi::F_GETLK
+        | abi::F_SETLK
+        | abi::F_SETLKW
+        | abi::F_OFD_GETLK
+        | abi::F_OFD_SETLK
+        | abi::F_OFD_SETLKW => records::control(&files, &file, command, argument),
+        abi::F_GETPIPE_SZ => file.operations().pipe_capacity(),
+        abi::F_SETPIPE_SZ => {
+            let bytes = usize::try_from(argument as i32).map_err(|_| Errno::EINVAL)?;
+            file.operations().set_pipe_capacity(bytes)
+        }
+        abi::F_GET_SEALS => file.operations().seals().map(|seals| seals as usize),
+        abi::F_ADD_SEALS => {
+            if !file.access().can_write() {
+                return Err(Errno::EPERM);
+            }
+            file.operations().add_seals(argument as u32).map(|()| 0)
+        }
+        _ => signal_owner(&file, command, argument),
+    }
+}
+
+fn duplicate(
+    caller: &Caller<'_>,
+    descriptor: Fd,
+    minimum: u64,
+    close_on_exec: CloseOnExec,
+) -> Result {
+    let minimum = u64::from(minimum as u32);
+    if minimum >= super::descriptor_limit(caller) {
+        return Err(Errno::EINVAL);
+    }
+    descriptors::duplicate(caller, descriptor, minimum as usize, close_on_exec)
+}
+
+fn set_flags(caller: &Caller<'_>, file: &File, flags: u32) -> Result {
+    let flags = OpenFlags::from_bits_retain(flags);
+    if flags.contains(OpenFlags::NO_ATIME) && !file.status().contains(OpenFlags::NO_ATIME) {
+        let metadata = file.inode().metadata();
+        if !super::super::permission::is_owner(&metadata, &caller.thread.credentials()) {
+            return Err(Errno::EPERM);
+        }
+    }
+    file.set_status(flags, OpenFlags::SETTABLE);
+    Ok(0)
+}
+
+/// Who gets SIGIO: stored and reported.
+fn signal_owner(file: &File, command: u32, argument: u64) -> Result {
+    let mut owner = file.signal_owner();
+    match command {
+        abi::F_GETOWN => {
+            let group = owner.kind == abi::F_OWNER_PGRP as i32;
+            let id = if group { -owner.id } else { owner.id };
+            return Ok(id as isize as usize);
+        }
+        abi::F_SETOWN => {
+            let id = argument as i32;
+            if id == i32::MIN {
+                return Err(Errno::EINVAL);
+            }
+            let kind = if id < 0 { abi::F_OWNER_PGRP } else { abi::F_OWNER_PID };
+            owner = SignalOwner { kind: kind as i32, id: id.abs(), ..owner };
+        }
+        abi::F_GETOWN_EX => {
+            let pointer = UserPtr::<[i32; 2]>::new(UserAddr::from_register(argument));
+            return pointer.write(&[owner.kind, owner.id]).map(|()| 0);
+        }
+        abi::F_SETOWN_EX => {
+            let pointer = UserPtr::<[i32; 2]>::new(UserAddr::from_register(argument));
+            let [kind, id] = pointer.read()?;
+            if !(0..=abi::F_OWNER_PGRP as i32).contains(&kind) {
+                return Err(Errno::EINVAL);
+            }
+            owner = SignalOwner { kind, id, ..owner };
+        }
+        abi::F_GETSIG => return Ok(owner.signal as usize),
+        abi::F_SETSIG => {
+            let signal = argument as i32;
+            if !(0..=64).contains(&signal) {
+                return Err(Errno::EINVAL);
+            }
+            owner.signal = signal;
+        }
+        _ => return Err(Errno::EINVAL),
+    }
+    file.set_signal_owner(owner);
+    Ok(0)
+}
