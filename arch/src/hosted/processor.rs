@@ -237,6 +237,9 @@ pub mod fpu {
         /// Leaves the image as it is: no registers to read.
         pub fn save(&mut self) {}
 
+        /// Leaves the image as it is: no registers to read.
+        pub fn save_for_switch(&mut self) {}
+
         /// Leaves the host's registers alone.
         pub fn restore(&self) {}
 

@@ -89,7 +89,7 @@ fn switch_away(leave: Leave) {
 unsafe fn save_extended(machine: *mut Machine) {
     // SAFETY: by this function's contract.
     if let Some(extended) = unsafe { &mut (*machine).extended } {
-        extended.save();
+        extended.save_for_switch();
     }
 }
 
