@@ -107,7 +107,9 @@ mod tests {
     fn values_come_in_order_of_their_keys_and_any_can_be_taken() {
         let mut queue = KeyedQueue::new();
         assert!(queue.reserve(4));
-        [(3, 'c'), (1, 'a'), (2, 'b'), (4, 'd')].map(|(key, value)| queue.push(key, value));
+        for (key, value) in [(3, 'c'), (1, 'a'), (2, 'b'), (4, 'd')] {
+            queue.push(key, value);
+        }
         assert_eq!(queue.take(|&value| value >= 'b'), Some('b'));
         assert_eq!(queue.take(|&value| value == 'x'), None);
         assert_eq!(queue.first(), Some((&1, &'a')));

@@ -58,6 +58,8 @@ pub struct RunQueue<T: Schedulable> {
     pub(crate) current: Option<Current<T>>,
     /// The CPU's own thread; runs when nothing else does, and is never queued.
     idle: Option<Arc<T>>,
+    /// The task that came last from another CPU.
+    newcomer: Option<TaskId>,
 }
 
 impl<T: Schedulable> RunQueue<T> {
@@ -70,6 +72,7 @@ impl<T: Schedulable> RunQueue<T> {
             fair,
             current: None,
             idle: None,
+            newcomer: None,
         }
     }
 
@@ -120,11 +123,11 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn enqueue(&mut self, task: Arc<T>, event: Event, now: Nanos) -> bool {
         let core = task.task();
         debug_assert_eq!(core.slot(), Slot::NONE, "a task is queued twice");
-        if core.cpu() != self.cpu && event != Event::Spawned {
-            core.note_migrated();
+        if matches!(event, Event::Migrated | Event::Spawned) {
+            self.newcomer = Some(core.id());
         }
         // Before the parameters are read: see `Scheduler::refresh`.
-        core.set_cpu(self.cpu);
+        core.move_to(self.cpu);
         let parameters = core.parameters();
         let id = core.id();
         let slot = self.slots.insert(task);
@@ -178,6 +181,7 @@ impl<T: Schedulable> RunQueue<T> {
             let pick = self.fair.pick(now)?;
             (pick.task, Class::Fair, pick.slice)
         };
+        debug_assert!(self.owns(&view), "a policy returned a view that it was not given");
         let task = self.slots.remove(view.slot)?;
         let parameters = task.task().parameters();
         let slice = match parameters.discipline {
@@ -273,15 +277,30 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Gives up a task that may run on `thief`, the most urgent class first.
     pub(crate) fn steal(&mut self, thief: CpuId) -> Option<Arc<T>> {
+        self.steal_except(thief, None)
+    }
+
+    /// As [`steal`](Self::steal), but not the task that came last.
+    pub(crate) fn steal_resident(&mut self, thief: CpuId) -> Option<Arc<T>> {
+        self.steal_except(thief, self.newcomer)
+    }
+
+    fn steal_except(&mut self, thief: CpuId, except: Option<TaskId>) -> Option<Arc<T>> {
         let slots = &self.slots;
         let may_move = |view: &TaskView| {
-            slots.get(view.slot).is_some_and(|task| task.task().may_run_on(thief))
+            Some(view.id) != except
+                && slots.get(view.slot).is_some_and(|task| task.task().may_run_on(thief))
         };
         let view = self.real_time.steal(&may_move).or_else(|| self.fair.steal(&may_move))?;
         self.release(&view)
     }
 
+    fn owns(&self, view: &TaskView) -> bool {
+        self.slots.get(view.slot).is_some_and(|task| task.task().id() == view.id)
+    }
+
     fn release(&mut self, view: &TaskView) -> Option<Arc<T>> {
+        debug_assert!(self.owns(view), "a policy returned a view that it was not given");
         let task = self.slots.remove(view.slot)?;
         task.task().set_slot(Slot::NONE);
         task.task().set_memory(view.memory);

@@ -148,6 +148,16 @@ impl TaskCore {
         self.cpu.store(cpu.index() as u16, Ordering::SeqCst);
     }
 
+    /// The task will be queued on `cpu`; counts the migration if it ran elsewhere before.
+    pub(crate) fn move_to(&self, cpu: CpuId) {
+        if self.cpu() != cpu {
+            if self.statistics.slices.load(Ordering::Relaxed) > 0 {
+                add(&self.statistics.migrations, 1);
+            }
+            self.set_cpu(cpu);
+        }
+    }
+
     pub(crate) fn set_parameters(&self, parameters: Parameters) {
         self.slice_ns.store(parameters.slice.0, Ordering::SeqCst);
         self.parameters.store(parameters.pack(), Ordering::SeqCst);
@@ -205,10 +215,6 @@ impl TaskCore {
 
     pub(crate) fn note_left_involuntarily(&self) {
         add(&self.statistics.involuntary, 1);
-    }
-
-    pub(crate) fn note_migrated(&self) {
-        add(&self.statistics.migrations, 1);
     }
 }
 

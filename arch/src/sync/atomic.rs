@@ -3,10 +3,11 @@
 #[cfg(not(loom))]
 pub use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering, compiler_fence, fence,
+    Ordering, fence,
 };
+pub use core::sync::atomic::compiler_fence;
 #[cfg(loom)]
 pub use loom::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering, compiler_fence, fence,
+    Ordering, fence,
 };

@@ -19,7 +19,7 @@ pub fn run_idle(idle: Arc<Thread>) -> ! {
     this_cpu().usage.start(now);
     scheduler().bring_online(arch::current_cpu(), idle, now);
     loop {
-        interrupts::disable();
+        let _ = interrupts::disable();
         if preempt::requested() || scheduler().should_switch(arch::current_cpu()) {
             interrupts::enable();
             schedule(Leave::Preempt);

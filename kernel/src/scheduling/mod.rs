@@ -41,7 +41,7 @@ pub use idle::run_idle;
 pub use kernel_thread::spawn_kernel_thread;
 pub use mutex::{Mutex, MutexGuard};
 pub use observers::{Registration, Wake};
-pub(crate) use preemption::carry_out;
+pub(crate) use preemption::{carry_out, look};
 pub use preemption::{preempt, preempt_if_requested, yield_now};
 pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use sched::{ParkMode, WakeMask};

@@ -150,6 +150,7 @@ impl Policy for Eevdf {
         let returning = matches!(event, Event::Preempted | Event::Yielded);
         let entity = match self.current.take_if(|current| returning && current.task.id == task.id) {
             Some(mut current) => {
+                current.task = task;
                 if event == Event::Yielded {
                     current.deadline += current.slice();
                 }

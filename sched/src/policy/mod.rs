@@ -107,7 +107,8 @@ pub trait Policy: Send {
     #[must_use]
     fn reserve(&mut self, tasks: usize) -> bool;
 
-    /// Queues `task`. For `Preempted` and `Yielded` it is the current task, which thereby stops being current.
+    /// Queues `task`. For `Preempted` and `Yielded` it is the current task, which thereby stops being current. The view is
+    /// a new one: what is returned later is this one, not one from an earlier call.
     fn enqueue(&mut self, task: TaskView, event: Event);
 
     /// Chooses the next task, takes it out of the queue and makes it current. There is no current task.

@@ -20,6 +20,15 @@ const BALANCE_PERIOD: Nanos = Nanos::from_millis(10);
 /// How often a CPU with one task more than another gives one away, so that in the long run all tasks get the same share.
 const ROTATION_PERIOD: Nanos = Nanos::from_millis(60);
 
+/// Whom to give away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Choice {
+    /// Any waiting task.
+    Anyone,
+    /// Not the one that came last: passing the same task around would leave it alone with half a CPU.
+    Resident,
+}
+
 impl<T: Schedulable> Scheduler<T> {
     /// Charges the task that runs on `cpu` and says whether another should run. Called on that CPU when
     /// its [deadline](Self::deadline) has passed; calling it early does no harm.
@@ -51,11 +60,19 @@ impl<T: Schedulable> Scheduler<T> {
             return Resched::No;
         }
         let period = if difference > 1 { BALANCE_PERIOD } else { ROTATION_PERIOD };
-        let first = this.balance_at.swap(now.saturating_add(period).0, Ordering::Relaxed) == 0;
-        if first && difference == 1 {
+        let next = now.saturating_add(period).0;
+        // Contended for the first time, or again after a pause: it has lasted no period yet.
+        let stale = now.0 > this.balance_at.load(Ordering::Relaxed).saturating_add(period.0);
+        if stale && difference == 1 {
+            this.balance_at.store(next, Ordering::Relaxed);
             return Resched::No;
         }
-        self.push(cpu, target, now)
+        let choice = if difference > 1 { Choice::Anyone } else { Choice::Resident };
+        let Some(resched) = self.push(cpu, target, choice, now) else { return Resched::No };
+        this.balance_at.store(next, Ordering::Relaxed);
+        // The newcomer stays for a period.
+        self.cpus.get(target).balance_at.store(next, Ordering::Relaxed);
+        resched
     }
 
     /// The CPU with the lowest load, the next one upwards among equals, so that turns go around.
@@ -64,23 +81,26 @@ impl<T: Schedulable> Scheduler<T> {
         others.min_by_key(|&other| (self.load(other), other < cpu, other))
     }
 
-    fn push(&self, from: CpuId, to: CpuId, now: Nanos) -> Resched {
+    /// Moves a waiting task. `None` if there is none that may move.
+    fn push(&self, from: CpuId, to: CpuId, choice: Choice, now: Nanos) -> Option<Resched> {
         let mut queue = self.cpus.get(from).queue.lock();
-        let Some(task) = queue.steal(to) else { return Resched::No };
+        let task = match choice {
+            Choice::Anyone => queue.steal(to)?,
+            Choice::Resident => queue.steal_resident(to)?,
+        };
         self.publish(from, &queue);
         drop(queue);
         // In transit the task is in nobody's queue; a change of its affinity meanwhile is seen under the new lock.
         let mut queue = self.cpus.get(to).queue.lock();
-        task.task().set_cpu(to);
+        task.task().move_to(to);
         if self.must_leave(to, &task.task().affinity()) {
             drop(queue);
-            return self.place(task, Event::Migrated, now, from);
+            return Some(self.place(task, Event::Migrated, now, from));
         }
-        task.task().note_migrated();
         let preempts = queue.enqueue(task, Event::Migrated, now);
         self.publish(to, &queue);
         drop(queue);
-        if preempts { self.tell(to, from) } else { look(to, from) }
+        Some(if preempts { self.tell(to, from) } else { look(to, from) })
     }
 
     /// Steals a task for `thief`, whose queue is empty and locked, and makes it current there.

@@ -49,15 +49,10 @@ impl<T: Schedulable> Scheduler<T> {
             }
             // Asleep, or on its way into a queue: whoever queues it reads the new values.
             let Some(task) = queue.remove(core) else { return Resched::No };
-            if self.must_leave(cpu, &core.affinity()) {
-                self.publish(cpu, &queue);
-                drop(queue);
-                return self.place(task, Event::Migrated, now, here);
-            }
-            let preempts = queue.enqueue(task, Event::Migrated, now);
             self.publish(cpu, &queue);
             drop(queue);
-            return if preempts { self.tell(cpu, here) } else { Resched::No };
+            // Anew, and not here again: a wider affinity may allow an idle CPU.
+            return self.place(task, Event::Migrated, now, here);
         }
     }
 }

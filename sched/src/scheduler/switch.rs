@@ -101,7 +101,10 @@ impl<T: Schedulable> Scheduler<T> {
         leave: Leave,
     ) -> Option<(Arc<T>, Fate)> {
         let task = Arc::clone(&queue.current.as_ref()?.task);
-        let leaves_cpu = !queue.is_idle() && self.must_leave(cpu, &task.task().affinity());
+        let affinity = task.task().affinity();
+        // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
+        let finds_better = || queue.queued() > 0 && !affinity.and(&self.idle()).is_empty();
+        let leaves_cpu = !queue.is_idle() && (self.must_leave(cpu, &affinity) || finds_better());
         match leave {
             Leave::Exit => {
                 task.task().park.set_dead();

@@ -45,7 +45,7 @@ impl<T: Schedulable> Scheduler<T> {
         loop {
             let cpu = self.select_cpu(task.task(), here);
             let mut queue = self.cpus.get(cpu).queue.lock();
-            task.task().set_cpu(cpu);
+            task.task().move_to(cpu);
             // Looked at again after `cpu` is known to others: see `refresh`.
             if self.must_leave(cpu, &task.task().affinity()) {
                 continue;

@@ -1,0 +1,76 @@
+//! What the kernel does at an interrupt: [`handle`], the machine's [`Handlers::interrupt`](arch::events::Handlers::interrupt).
+//!
+//! Handlers run with interrupts off and never sleep or switch: what they decide becomes a preemption request that
+//! takes effect when the interrupt returns.
+//!
+//! The table of device handlers is written once per line and read without a lock.
+
+use arch::clock;
+use arch::events::Interrupt;
+use spin::Once;
+
+use super::usage::Mode;
+use crate::errno::{Errno, Result};
+use crate::scheduling::{self, carry_out, scheduler, this_cpu_part};
+use crate::{task, time};
+
+/// How many ISA interrupt lines there are.
+const LINES: usize = 16;
+
+/// Device handlers by ISA line.
+static DEVICES: [Once<fn()>; LINES] = [const { Once::new() }; LINES];
+
+/// Calls `handler` at each interrupt on ISA line `line`. It runs with interrupts off and must not sleep.
+///
+/// # Errors
+/// `EINVAL` for a line that does not exist, `EBUSY` for one that has a handler.
+pub fn register_irq(line: u8, handler: fn()) -> Result<()> {
+    let entry = DEVICES.get(usize::from(line)).ok_or(Errno::EINVAL)?;
+    let mut registered = false;
+    entry.call_once(|| {
+        registered = true;
+        handler
+    });
+    if registered { Ok(()) } else { Err(Errno::EBUSY) }
+}
+
+/// Handles one interrupt. Interrupts are off; the machine has acknowledged it.
+pub fn handle(interrupt: Interrupt) {
+    // Before the scheduler runs there is nobody to account to; a device may interrupt already.
+    let Some(current) = task::try_current() else {
+        if let Interrupt::Device(line) = interrupt {
+            device(line);
+        }
+        return;
+    };
+    let usage = &this_cpu_part().usage;
+    let interrupted = usage.enter(Mode::Interrupt, &current, clock::now());
+    match interrupt {
+        Interrupt::Timer => timer(),
+        Interrupt::Reschedule => scheduling::look(),
+        Interrupt::Device(line) => device(line),
+        Interrupt::Call => {}
+    }
+    usage.enter(interrupted, &current, clock::now());
+}
+
+/// The machine's timer: expires timers, ends slices, and is set again.
+fn timer() {
+    let this = this_cpu_part();
+    let now = clock::now();
+    this.timer_fired();
+    this.timers.expire(now);
+    let cpu = arch::current_cpu();
+    if scheduler().deadline(cpu) <= now {
+        carry_out(scheduler().tick(cpu, now));
+        carry_out(scheduler().balance(cpu, now));
+    }
+    time::check_cpu_timers();
+    this.program_timer();
+}
+
+fn device(line: u8) {
+    if let Some(handler) = DEVICES.get(usize::from(line)).and_then(Once::get) {
+        handler();
+    }
+}
