@@ -4,7 +4,7 @@
 //! free for everyone: all fields are atomics, so that `/proc` and placement need no lock.
 
 use arch::cpu::{AtomicCpuMask, CpuId, CpuMask};
-use arch::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use arch::time::Nanos;
 
 use crate::parameters::Parameters;
@@ -36,6 +36,8 @@ pub struct TaskCore {
     queued_at: AtomicU64,
     started_at: AtomicU64,
     statistics: Counters,
+    /// The sleeping task is among those that [`Scheduler::blocked`](crate::Scheduler::blocked) counts.
+    counted_as_blocked: AtomicBool,
 
     // Written by anyone who may change the task's parameters, and then published by `Scheduler::refresh`.
     affinity: AtomicCpuMask,
@@ -86,6 +88,7 @@ impl TaskCore {
             queued_at: AtomicU64::new(0),
             started_at: AtomicU64::new(0),
             statistics: Counters::new(),
+            counted_as_blocked: AtomicBool::new(false),
             affinity: AtomicCpuMask::default(),
             parameters: AtomicU32::new(parameters.pack()),
             slice_ns: AtomicU64::new(parameters.slice.0),
@@ -188,6 +191,20 @@ impl TaskCore {
 
     pub(crate) fn note_queued(&self, now: Nanos) {
         self.queued_at.store(now.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_counted_as_blocked(&self) {
+        self.counted_as_blocked.store(true, Ordering::Relaxed);
+    }
+
+    /// By the waker, after the task is off its CPU.
+    pub(crate) fn take_counted_as_blocked(&self) -> bool {
+        // A load and a store: only the one waker of a sleeping task gets here.
+        let counted = self.counted_as_blocked.load(Ordering::Relaxed);
+        if counted {
+            self.counted_as_blocked.store(false, Ordering::Relaxed);
+        }
+        counted
     }
 
     pub(crate) fn note_woken(&self) {

@@ -12,7 +12,7 @@ use spin::Once;
 use super::usage::Mode;
 use crate::errno::{Errno, Result};
 use crate::scheduling::{self, carry_out, scheduler, this_cpu_part};
-use crate::{task, time};
+use crate::task;
 
 /// How many ISA interrupt lines there are.
 const LINES: usize = 16;
@@ -65,7 +65,6 @@ fn timer() {
         carry_out(scheduler().tick(cpu, now));
         carry_out(scheduler().balance(cpu, now));
     }
-    time::check_cpu_timers();
     this.program_timer();
 }
 

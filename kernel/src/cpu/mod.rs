@@ -1,7 +1,16 @@
 //! What each CPU does with its time and its interrupts.
+//!
+//! - [`handle`] is the machine's interrupt handler; [`register_irq`] attaches a device's.
+//! - [`Usage`] counts user, system, idle and interrupt time; [`enter_user_mode`] and [`leave_user_mode`] mark the border.
+//! - `report` and `load` are what `/proc/stat` and `/proc/loadavg` show.
 
 mod interrupts;
+mod load;
+mod report;
 mod usage;
 
 pub use interrupts::{handle, register_irq};
+pub(crate) use load::start as start_load_averages;
+pub use load::{LOAD_SHIFT, load_averages};
+pub use report::{blocked_count, context_switches, cpu_times, forks, running_count};
 pub use usage::{CpuTimes, Usage, charge_current, enter_user_mode, leave_user_mode};

@@ -1,1 +1,130 @@
-//! Fast user-space locking (futex(2)).
+//! Futexes (futex(2)): waiting for a change of a word in user memory.
+//!
+//! - [`key`](self) decides when two words are the same; `table` holds who waits; `wait` waits.
+//! - `operation` is `FUTEX_WAKE_OP`'s little language; `robust` releases the locks of the dead.
+//!
+//! Priority inheritance is not implemented: its operations return `ENOSYS`, as on a Linux without it.
+
+mod key;
+mod operation;
+mod robust;
+mod table;
+mod wait;
+mod word;
+
+use arch::addr::UserAddr;
+use linux_raw_sys::general as abi;
+
+use self::key::{Key, Sharing};
+use self::operation::Operation;
+use self::robust::{get_robust_list, set_robust_list};
+pub use self::robust::{release_robust_list, wake_address};
+use self::table::TABLE;
+use self::wait::{Deadline, WaitVector, futex_waitv};
+use crate::errno::{Errno, Result};
+use crate::memory::user::UserPtr;
+use crate::syscall;
+use crate::syscall::{Caller, Syscall};
+use crate::time::{ClockId, Timespec};
+
+/// This area's system calls.
+pub const SYSCALLS: &[Syscall] = &[
+    syscall!(202, futex(
+        address: UserAddr, operation: i32, value: u32, timeout: u64, second: UserAddr, third: u32
+    )),
+    syscall!(273, set_robust_list(head: UserAddr, size: usize)),
+    syscall!(274, get_robust_list(tid: i32, head: UserPtr<u64>, size: UserPtr<usize>)),
+    syscall!(449, futex_waitv(
+        waiters: UserPtr<WaitVector>, count: u32, flags: u32, timeout: UserPtr<Timespec>, clock: i32
+    )),
+];
+
+/// futex(2). The fourth argument is a time-out or a number, as the operation has it.
+fn futex(
+    caller: &mut Caller<'_>,
+    address: UserAddr,
+    operation: i32,
+    value: u32,
+    timeout: u64,
+    second: UserAddr,
+    third: u32,
+) -> Result {
+    let flags = operation as u32;
+    let command = flags & !(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME);
+    let private = flags & abi::FUTEX_PRIVATE_FLAG != 0;
+    let sharing = if private { Sharing::Private } else { Sharing::Shared };
+    let clock = match flags & abi::FUTEX_CLOCK_REALTIME {
+        0 => ClockId::MONOTONIC,
+        _ if command == abi::FUTEX_WAIT_BITSET => ClockId::REALTIME,
+        _ => return Err(Errno::ENOSYS),
+    };
+    let thread = caller.thread;
+    let key = |address| Key::of(thread, address, sharing);
+    let count = timeout as u32;
+    match command {
+        abi::FUTEX_WAIT => {
+            let deadline = relative(timeout)?;
+            wait::wait(caller, address, sharing, value, u32::MAX, deadline)
+        }
+        abi::FUTEX_WAIT_BITSET => {
+            let deadline = absolute(timeout, clock)?;
+            wait::wait(caller, address, sharing, value, third, deadline)
+        }
+        abi::FUTEX_WAKE => Ok(TABLE.wake(key(address)?.0, at_least_one(value), u32::MAX) as usize),
+        abi::FUTEX_WAKE_BITSET if third == 0 => Err(Errno::EINVAL),
+        abi::FUTEX_WAKE_BITSET => {
+            Ok(TABLE.wake(key(address)?.0, at_least_one(value), third) as usize)
+        }
+        abi::FUTEX_REQUEUE | abi::FUTEX_CMP_REQUEUE if (value as i32) < 0 || (count as i32) < 0 => {
+            Err(Errno::EINVAL)
+        }
+        abi::FUTEX_REQUEUE => {
+            let (from, to) = (key(address)?, key(second)?);
+            let moved = TABLE.requeue((from.0, value), (to.0, count), || Ok::<_, Errno>(()))?;
+            Ok(moved.0 as usize)
+        }
+        abi::FUTEX_CMP_REQUEUE => {
+            let (from, to) = (key(address)?, key(second)?);
+            // Touched once before the lists are locked, so that the comparison hardly ever faults there.
+            word::load(address)?;
+            let check = || (word::load(address)? == third).then_some(()).ok_or(Errno::EAGAIN);
+            let (woken, moved) = TABLE.requeue((from.0, value), (to.0, count), check)?;
+            Ok((woken + moved) as usize)
+        }
+        abi::FUTEX_WAKE_OP => {
+            let operation = Operation::decode(third)?;
+            let (first, other) = (key(address)?, key(second)?);
+            let old = word::update(second, |value| operation.apply(value))?;
+            let mut woken = TABLE.wake(first.0, at_least_one(value), u32::MAX);
+            if operation.holds(old) {
+                woken += TABLE.wake(other.0, at_least_one(count), u32::MAX);
+            }
+            Ok(woken as usize)
+        }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// Linux wakes one waiter when asked for none or fewer.
+fn at_least_one(count: u32) -> u32 {
+    (count as i32).max(1) as u32
+}
+
+/// The deadline of `FUTEX_WAIT`: from now on, always on the monotonic clock.
+fn relative(timeout: u64) -> Result<Option<Deadline>> {
+    let deadline = absolute(timeout, ClockId::MONOTONIC)?;
+    Ok(deadline.map(|span| Deadline {
+        clock: span.clock,
+        time: arch::clock::now().saturating_add(span.time),
+    }))
+}
+
+/// The deadline of `FUTEX_WAIT_BITSET`.
+fn absolute(timeout: u64, clock: ClockId) -> Result<Option<Deadline>> {
+    if timeout == 0 {
+        return Ok(None);
+    }
+    let address = UserAddr::try_new(timeout).ok_or(Errno::EFAULT)?;
+    let time = UserPtr::<Timespec>::new(address).read()?.to_nanos()?;
+    Ok(Some(Deadline { clock, time }))
+}

@@ -2,11 +2,13 @@
 
 use alloc::sync::Arc;
 
+use arch::cpu::CpuId;
 use arch::{clock, interrupts, preempt};
 use sched::Leave;
 
 use super::cpus::{scheduler, this_cpu};
 use super::switch::{release_dead, schedule};
+use crate::cpu::start_load_averages;
 use crate::task::{self, Thread};
 
 /// Makes the calling context the CPU's own thread `idle` and runs others from here on. The last act of a CPU's start.
@@ -18,6 +20,9 @@ pub fn run_idle(idle: Arc<Thread>) -> ! {
     unsafe { task::set_current(&idle) };
     this_cpu().usage.start(now);
     scheduler().bring_online(arch::current_cpu(), idle, now);
+    if arch::current_cpu() == CpuId::BOOT {
+        start_load_averages();
+    }
     loop {
         let _ = interrupts::disable();
         if preempt::requested() || scheduler().should_switch(arch::current_cpu()) {

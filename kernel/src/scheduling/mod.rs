@@ -17,6 +17,7 @@
 //!   for no visible reason, so every wait is a loop around its condition; the functions here contain that loop.
 
 mod block;
+mod calls;
 mod completion;
 mod cpus;
 mod idle;
@@ -30,22 +31,24 @@ mod switch;
 mod thread_core;
 mod wait_queue;
 
+pub use crate::cpu::load_averages;
 pub use block::{
     WaitEnd, assert_may_sleep, block_current, wake_for_fatal_signal, wake_for_signal,
     wake_interruptible, wake_thread,
 };
+pub use calls::SYSCALLS;
 pub use completion::Completion;
 pub(crate) use cpus::{cpu as cpu_part, each_cpu, this_cpu as this_cpu_part};
 pub use cpus::{cpu_count, initialize, scheduler};
 pub use idle::run_idle;
 pub use kernel_thread::spawn_kernel_thread;
 pub use mutex::{Mutex, MutexGuard};
-pub use observers::{Registration, Wake};
+pub use observers::{Registration, ThreadWaker, Wake};
 pub(crate) use preemption::{carry_out, look};
 pub use preemption::{preempt, preempt_if_requested, yield_now};
 pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use sched::{ParkMode, WakeMask};
 pub use sleep::{Interruption, sleep_until};
-pub use switch::{exit_current, spawn};
+pub use switch::{enter_address_space, exit_current, leave_address_space, spawn};
 pub use thread_core::{ThreadCore, ThreadState};
 pub use wait_queue::WaitQueue;

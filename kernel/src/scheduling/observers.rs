@@ -11,13 +11,34 @@ use alloc::vec::Vec;
 use arch::sync::{Irq, Rank, SpinLock};
 use arrayvec::ArrayVec;
 
+use sched::WakeMask;
+
+use super::block::wake_thread;
 use crate::errno::{Errno, Result};
+use crate::task::Thread;
 
 /// Somebody who wants to know that a wait queue was woken.
 pub trait Wake: Send + Sync {
     /// The queue was woken. May be called from an interrupt handler and with spin locks held: it must not sleep.
     /// It may also be called once more while the registration is being dropped.
     fn wake(&self);
+}
+
+/// An observer that wakes one thread from whatever it waits for, to look again.
+pub struct ThreadWaker(Arc<Thread>);
+
+impl ThreadWaker {
+    /// Wakes `thread`.
+    #[must_use]
+    pub fn new(thread: Arc<Thread>) -> Self {
+        Self(thread)
+    }
+}
+
+impl Wake for ThreadWaker {
+    fn wake(&self) {
+        wake_thread(&self.0, WakeMask::EVENT);
+    }
 }
 
 /// The observers of one queue. The list is shared with the registrations, so that either may go first.

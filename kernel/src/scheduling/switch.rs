@@ -72,6 +72,7 @@ fn switch_away(leave: Leave) {
     // (chosen for this CPU by `sched`, off every other CPU) are in this CPU's hands.
     unsafe {
         save_extended(from);
+        switch_space(from, to);
         task::set_current(&next);
         if let Some(stack) = &(*to).stack {
             thread::set_kernel_stack(stack);
@@ -90,6 +91,20 @@ unsafe fn save_extended(machine: *mut Machine) {
     // SAFETY: by this function's contract.
     if let Some(extended) = unsafe { &mut (*machine).extended } {
         extended.save_for_switch();
+    }
+}
+
+/// Loads the user memory of `to`. A thread without leaves the last one loaded, lazily.
+///
+/// # Safety
+/// Both machine parts are in this CPU's hands; interrupts are off.
+unsafe fn switch_space(from: *mut Machine, to: *mut Machine) {
+    // SAFETY: by this function's contract.
+    let (from, to) = unsafe { (&(*from).space, &(*to).space) };
+    match (from, to) {
+        (_, Some(space)) => space.activate(),
+        (Some(space), None) => space.deactivate(),
+        (None, None) => {}
     }
 }
 
@@ -142,12 +157,29 @@ pub(super) extern "C" fn begin(_argument: usize) -> ! {
 /// frames runs. Its memory is freed when the last reference to the [`Thread`] is gone, on another stack.
 pub fn exit_current() -> ! {
     super::block::assert_may_sleep();
+    leave_address_space();
     schedule(Leave::Exit);
     panic!("an ended thread was resumed");
 }
 
-/// Starts `thread`. It has been made with a [`ThreadCore`](super::ThreadCore) of its own and is in the table.
+/// Moves the current thread into its process's present address space, which execve(2) has just replaced. The
+/// caller still holds the former one, and drops it where nothing is locked.
+pub fn enter_address_space() {
+    let current = task::current();
+    drop(current.scheduling.exchange_space(current.process().space()));
+}
+
+/// Leaves the current thread without user memory, before it ends.
+pub fn leave_address_space() {
+    drop(task::current().scheduling.exchange_space(None));
+}
+
+/// Starts `thread`, in its process's address space. It has been made with a [`ThreadCore`](super::ThreadCore) of its own and is
+/// in the table.
 pub fn spawn(thread: &Arc<Thread>) {
+    let machine = thread.scheduling.machine();
+    // SAFETY: a thread that was not started is in its creator's hands.
+    unsafe { (*machine).space = thread.process().space() };
     preempt::disable();
     carry_out(scheduler().spawn(thread, clock::now(), arch::current_cpu()));
     preempt::enable();

@@ -14,6 +14,7 @@ use arch::fpu::ExtendedState;
 use arch::sync::atomic::{AtomicU64, Ordering};
 use arch::thread::{KernelContext, KernelStack};
 use arch::time::Nanos;
+use mm::AddressSpace;
 use sched::{Parameters, ParkMode, Phase, Schedulable, TaskCore};
 use spin::Once;
 
@@ -39,6 +40,8 @@ pub(super) struct Machine {
     pub stack: Option<KernelStack>,
     /// The floating-point and vector registers while the thread is off its CPU. `None` for kernel threads.
     pub extended: Option<ExtendedState>,
+    /// The user memory that it runs in. `None` for kernel threads, and at the end.
+    pub space: Option<Arc<AddressSpace>>,
     /// What to run first; taken by the thread when it starts.
     pub start: Option<Start>,
     /// The next in a list of ended threads.
@@ -159,11 +162,56 @@ impl ThreadCore {
         Self {
             task,
             is_idle: stack.is_none(),
-            machine: UnsafeCell::new(Machine { context, stack, extended, start, next_dead: None }),
+            machine: UnsafeCell::new(Machine {
+                context,
+                stack,
+                extended,
+                space: None,
+                start,
+                next_dead: None,
+            }),
             alarm: Once::new(),
             user_time: AtomicU64::new(0),
             system_time: AtomicU64::new(0),
         }
+    }
+
+    /// The user memory that the current thread, to which this belongs, runs in.
+    ///
+    /// # Panics
+    /// When this is not the current thread's.
+    #[must_use]
+    pub fn own_space(&self) -> Option<Arc<AddressSpace>> {
+        self.assert_own();
+        // SAFETY: the current thread's machine part; only the thread itself changes its space.
+        unsafe { (*self.machine.get()).space.clone() }
+    }
+
+    /// Moves the current thread, to which this belongs, into `space`. Returns the former one.
+    pub(super) fn exchange_space(
+        &self,
+        space: Option<Arc<AddressSpace>>,
+    ) -> Option<Arc<AddressSpace>> {
+        self.assert_own();
+        arch::preempt::disable();
+        // SAFETY: the current thread's machine part, and with preemption off nobody switches it out meanwhile.
+        let own = unsafe { &mut (*self.machine.get()).space };
+        let former = core::mem::replace(own, space);
+        match own {
+            Some(space) => space.activate(),
+            None => {
+                if let Some(former) = &former {
+                    former.deactivate();
+                }
+            }
+        }
+        arch::preempt::enable();
+        former
+    }
+
+    fn assert_own(&self) {
+        let own = core::ptr::eq(self, &task::current().scheduling);
+        assert!(own, "what belongs to a running thread is used by another");
     }
 
     /// Whether this is a CPU's own thread, which runs when nothing else does.
@@ -183,7 +231,7 @@ impl ThreadCore {
     /// # Panics
     /// When this is not the current thread's, or has no extended state.
     pub fn with_extended_state<R>(&self, change: impl FnOnce(&mut ExtendedState) -> R) -> R {
-        assert!(core::ptr::eq(self, &task::current().scheduling), "registers of another thread");
+        self.assert_own();
         arch::preempt::disable();
         // SAFETY: the current thread's machine part, and with preemption off nobody switches it out meanwhile.
         let extended = unsafe { &mut (*self.machine.get()).extended };
@@ -221,6 +269,12 @@ impl ThreadCore {
     #[must_use]
     pub fn system_time(&self) -> Nanos {
         Nanos(self.system_time.load(Ordering::Relaxed))
+    }
+
+    /// CPU time in both modes.
+    #[must_use]
+    pub fn cpu_time(&self) -> Nanos {
+        self.user_time().saturating_add(self.system_time())
     }
 
     pub(crate) fn add_user_time(&self, span: Nanos) {

@@ -52,7 +52,8 @@ macro_rules! syscall {
 const NUMBERS: usize = 512;
 
 /// The areas' tables.
-const AREAS: &[&[Syscall]] = &[];
+const AREAS: &[&[Syscall]] =
+    &[crate::futex::SYSCALLS, crate::scheduling::SYSCALLS, crate::time::SYSCALLS];
 
 static TABLE: [Option<&Syscall>; NUMBERS] = merge();
 

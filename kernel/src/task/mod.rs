@@ -27,4 +27,4 @@ pub use id::{ID_LIMIT, Pid, Tid};
 pub use limits::{INFINITY, Limit, Limits, Privilege, Resource};
 pub use process::Process;
 pub(crate) use thread::Threads;
-pub use thread::{Name, Thread, ThreadParts};
+pub use thread::{Name, Restart, Thread, ThreadParts};

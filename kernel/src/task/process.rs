@@ -4,6 +4,7 @@ use alloc::sync::{Arc, Weak};
 
 use arch::sync::{Irq, Rank, SpinGuard, SpinLock};
 use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
+use mm::AddressSpace;
 use qcell::{QCell, QCellOwnerID};
 use spin::Lazy;
 
@@ -11,6 +12,7 @@ use super::family::{self, FamilyGuard};
 use super::group::{ProcessGroup, Session};
 use super::id::Pid;
 use super::limits::{INFINITY, Limits, Resource};
+use super::thread::Thread;
 use crate::signal::ProcessSignals;
 
 intrusive_adapter!(pub(super) Children = Arc<Process>: Process { sibling_link => RBTreeAtomicLink });
@@ -49,6 +51,7 @@ pub struct Process {
 
     // Each under a lock of its own, held for a copy.
     limits: SpinLock<Arc<Limits>>,
+    space: SpinLock<Option<Arc<AddressSpace>>>,
 }
 
 impl Process {
@@ -65,6 +68,7 @@ impl Process {
             group_link: RBTreeAtomicLink::new(),
             signals: SpinLock::new(Rank::SIGNAL, signals),
             limits: SpinLock::new(Rank::THREAD, limits),
+            space: SpinLock::new(Rank::THREAD, None),
         })
     }
 
@@ -120,6 +124,17 @@ impl Process {
     #[must_use]
     pub fn limit(&self, resource: Resource) -> u64 {
         self.limits.lock().soft(resource)
+    }
+
+    /// The address space; `None` for the kernel's own threads and at the end of a process.
+    #[must_use]
+    pub fn space(&self) -> Option<Arc<AddressSpace>> {
+        self.space.lock().clone()
+    }
+
+    /// Calls `visit` with each live thread, under the signal lock.
+    pub fn for_each_thread(&self, visit: impl FnMut(&Thread)) {
+        self.signals().threads.iter().for_each(visit);
     }
 
     /// Takes the signal lock.

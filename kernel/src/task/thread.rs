@@ -11,8 +11,10 @@ use super::account::Account;
 use super::credentials::Credentials;
 use super::id::Tid;
 use super::process::Process;
+use crate::errno::Result;
 use crate::scheduling::ThreadCore;
 use crate::signal::ThreadSignals;
+use crate::syscall::Caller;
 
 /// A thread's name, as `prctl(PR_SET_NAME)` sets it: at most 15 bytes, padded with zeros.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,25 @@ impl core::fmt::Display for Name {
 impl core::fmt::Debug for Name {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         core::fmt::Display::fmt(self, f)
+    }
+}
+
+/// How restart_syscall(2) continues an interrupted call.
+#[derive(Clone, Copy)]
+pub struct Restart {
+    /// Does the rest of the call.
+    pub resume: fn(&mut Caller<'_>, [u64; 5]) -> Result,
+    /// Whatever it needs to know.
+    pub arguments: [u64; 5],
+}
+
+impl Restart {
+    /// Does the rest of the call.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn run(&self, caller: &mut Caller<'_>) -> Result {
+        (self.resume)(caller, self.arguments)
     }
 }
 
@@ -108,6 +129,9 @@ pub struct Thread {
     /// [`ATTENTION_SIGNAL`] and [`ATTENTION_KILL`]; written under the process's signal lock.
     attention: AtomicU32,
 
+    /// How restart_syscall(2) goes on.
+    restart: SpinLock<Option<Restart>>,
+
     // Touched by the thread itself alone; relaxed.
     clear_child_tid: AtomicU64,
     robust_list: AtomicU64,
@@ -128,6 +152,7 @@ impl Thread {
             name: SpinLock::new(Rank::THREAD, name),
             credentials: SpinLock::new(Rank::THREAD, credentials),
             attention: AtomicU32::new(0),
+            restart: SpinLock::new(Rank::THREAD, None),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
         })
@@ -188,6 +213,15 @@ impl Thread {
     pub(super) fn set_credentials(&self, credentials: Arc<Credentials>) {
         let former = core::mem::replace(&mut *self.credentials.lock(), credentials);
         drop(former);
+    }
+
+    /// Leaves word how restart_syscall(2) goes on. For calls that end with `ERESTART_RESTARTBLOCK`.
+    pub fn set_restart(&self, restart: Restart) {
+        *self.restart.lock() = Some(restart);
+    }
+
+    pub(crate) fn take_restart(&self) -> Option<Restart> {
+        self.restart.lock().take()
     }
 
     /// Whether an interruptible wait must end: a signal is to be delivered, or the thread is to stop or end.

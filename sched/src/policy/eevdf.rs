@@ -29,6 +29,7 @@ const UNIT: i64 = 1024;
 pub const KIND: PolicyKind = PolicyKind {
     name: "eevdf",
     about: "earliest eligible virtual deadline first: weighted fairness with bounded lag",
+    slice: SLICE,
     create: || Box::new(Eevdf::default()),
     select_cpu: placement::idle_near_last,
 };

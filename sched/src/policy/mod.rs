@@ -163,6 +163,8 @@ pub struct PolicyKind {
     pub name: &'static str,
     /// One sentence.
     pub about: &'static str,
+    /// The slice of a task that asked for none, as sched_rr_get_interval(2) reports it.
+    pub slice: Nanos,
     /// Makes the instance of one CPU.
     pub create: fn() -> Box<dyn Policy>,
     /// Chooses the CPU for a task that is spawned or woken. Runs without any lock, so it sees a snapshot and has no instance.

@@ -17,6 +17,7 @@ pub const SLICE: Nanos = Nanos::from_millis(4);
 pub const KIND: PolicyKind = PolicyKind {
     name: "rr",
     about: "round-robin: equal turns of 4 ms in order of arrival, whatever the nice values",
+    slice: SLICE,
     create: || Box::new(RoundRobin::default()),
     select_cpu: placement::idle_near_last,
 };

@@ -65,6 +65,7 @@ pub struct Scheduler<T: Schedulable> {
     room: SpinLock<Room>,
     next_id: AtomicU64,
     spawned: AtomicU64,
+    blocked: AtomicU32,
 }
 
 impl<T: Schedulable> Scheduler<T> {
@@ -79,6 +80,7 @@ impl<T: Schedulable> Scheduler<T> {
             room: SpinLock::new(Rank::TASK, Room::default()),
             next_id: AtomicU64::new(1),
             spawned: AtomicU64::new(0),
+            blocked: AtomicU32::new(0),
         }
     }
 
@@ -150,6 +152,11 @@ impl<T: Schedulable> Scheduler<T> {
     /// How many tasks run or wait for a CPU.
     pub fn runnable(&self) -> u32 {
         self.cpus.iter().map(|(_, cpu)| cpu.load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many tasks sleep uninterruptibly (or only for a fatal signal).
+    pub fn blocked(&self) -> u32 {
+        self.blocked.load(Ordering::Relaxed)
     }
 
     /// Context switches on `cpu` so far.

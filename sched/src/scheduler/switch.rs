@@ -7,10 +7,11 @@ use arch::sync::atomic::Ordering;
 use arch::time::Nanos;
 
 use super::{QueueGuard, Scheduler};
+use crate::park::ParkMode;
 use crate::policy::Event;
 use crate::resched::Resched;
 use crate::run_queue::RunQueue;
-use crate::task::Schedulable;
+use crate::task::{Schedulable, TaskCore};
 
 /// Why the running task gives the CPU up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +112,7 @@ impl<T: Schedulable> Scheduler<T> {
                 Some((queue.take_current(Event::Exited)?, Fate::Ended))
             }
             Leave::Block if task.task().park.commit() => {
+                self.note_blocked(task.task());
                 Some((queue.take_current(Event::Blocked)?, Fate::Left))
             }
             _ if leaves_cpu => Some((queue.take_current(Event::MigratedAway)?, Fate::Migrates)),
@@ -118,6 +120,14 @@ impl<T: Schedulable> Scheduler<T> {
             Leave::Block | Leave::Preempt => {
                 Some((queue.put_back(Event::Preempted, now)?, Fate::Left))
             }
+        }
+    }
+
+    /// Counts a task that went to sleep uninterruptibly. Its waker, who waits until it is off the CPU, counts it off.
+    fn note_blocked(&self, core: &TaskCore) {
+        if matches!(core.park.mode(), Some(ParkMode::Uninterruptible | ParkMode::Killable)) {
+            core.set_counted_as_blocked();
+            self.blocked.fetch_add(1, Ordering::Relaxed);
         }
     }
 

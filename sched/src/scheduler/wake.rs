@@ -24,6 +24,9 @@ impl<T: Schedulable> Scheduler<T> {
             Woken::Enqueue => {
                 task.task().park.await_off_cpu();
                 task.task().note_woken();
+                if task.task().take_counted_as_blocked() {
+                    self.blocked.fetch_sub(1, Ordering::Relaxed);
+                }
                 self.place(Arc::clone(task), Event::Woken, now, here)
             }
         }

@@ -1,0 +1,82 @@
+//! What makes two futex words the same: [`Key`].
+//!
+//! In private memory a word is its space and address; in memory that is shared with other processes it is the object behind it and
+//! the offset there. A key is a pair of numbers; who waits on one keeps the space or object alive (its [`Anchor`]), so that the
+//! numbers are not used again meanwhile.
+
+use alloc::sync::Arc;
+
+use arch::addr::UserAddr;
+use mm::object::MemoryObject;
+use mm::{AddressSpace, Backing};
+
+use crate::errno::{Errno, Result};
+use crate::task::Thread;
+
+/// The identity of a futex word.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Key {
+    /// The address of the space or object in the kernel.
+    owner: usize,
+    /// The address or offset of the word.
+    offset: u64,
+}
+
+/// What keeps a key's owner alive.
+pub(super) enum Anchor {
+    /// The space, for private words.
+    Space(Arc<AddressSpace>),
+    /// The object, for shared words.
+    Object(Arc<dyn MemoryObject>),
+}
+
+/// Whether the program says that only its own threads use the word (`FUTEX_PRIVATE_FLAG`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sharing {
+    /// Only threads of one space: no need to ask what is mapped.
+    Private,
+    /// Perhaps other processes.
+    Shared,
+}
+
+impl Key {
+    /// The key of the word at `address` in the memory of `thread`, the current one.
+    ///
+    /// # Errors
+    /// `EINVAL` if the address is not a multiple of four; `EFAULT` if nothing is mapped there and the word may be shared.
+    pub(super) fn of(
+        thread: &Thread,
+        address: UserAddr,
+        sharing: Sharing,
+    ) -> Result<(Self, Anchor)> {
+        if !address.as_u64().is_multiple_of(4) {
+            return Err(Errno::EINVAL);
+        }
+        let space = thread.scheduling.own_space().ok_or(Errno::EFAULT)?;
+        if sharing == Sharing::Shared {
+            let area = space.find_area(address).ok_or(Errno::EFAULT)?;
+            if area.is_shared()
+                && let Backing::Object(range) = &area.backing
+            {
+                let offset = range.offset + (address.as_u64() - area.start().as_u64());
+                let object = Arc::clone(&range.object);
+                let owner = Arc::as_ptr(&object).cast::<()>().addr();
+                return Ok((Self { owner, offset }, Anchor::Object(object)));
+            }
+        }
+        let key = Self { owner: Arc::as_ptr(&space).addr(), offset: address.as_u64() };
+        Ok((key, Anchor::Space(space)))
+    }
+
+    /// A number that spreads keys over buckets.
+    pub(super) fn hash(self) -> usize {
+        // Fibonacci hashing of both parts; words are four bytes apart at least, owners larger.
+        let mixed = (self.offset >> 2) ^ ((self.owner as u64) >> 4).rotate_left(32);
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+    }
+
+    #[cfg(test)]
+    pub(super) const fn test(owner: usize, offset: u64) -> Self {
+        Self { owner, offset }
+    }
+}

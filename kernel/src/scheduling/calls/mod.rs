@@ -1,0 +1,94 @@
+//! The scheduling system calls (sched(7)).
+
+mod affinity;
+mod attributes;
+mod parameters;
+mod priority;
+
+use alloc::sync::Arc;
+
+use affinity::{getcpu, sched_getaffinity, sched_setaffinity};
+use arch::addr::UserAddr;
+use arch::{clock, preempt};
+use attributes::{sched_getattr, sched_setattr};
+use parameters::{
+    sched_get_priority_max, sched_get_priority_min, sched_getparam, sched_getscheduler,
+    sched_rr_get_interval, sched_setparam, sched_setscheduler,
+};
+use priority::{getpriority, setpriority};
+use sched::Parameters;
+
+use super::cpus::scheduler;
+use super::preemption::{carry_out, yield_now};
+use crate::errno::{Errno, Result};
+use crate::memory::user::UserPtr;
+use crate::syscall;
+use crate::syscall::{Caller, Syscall};
+use crate::task::{Capability, Resource, Thread, Tid, table};
+use crate::time::Timespec;
+
+/// This area's system calls.
+pub const SYSCALLS: &[Syscall] = &[
+    syscall!(24, sched_yield()),
+    syscall!(140, getpriority(which: i32, who: i32)),
+    syscall!(141, setpriority(which: i32, who: i32, nice: i32)),
+    syscall!(142, sched_setparam(tid: i32, parameters: UserPtr<i32>)),
+    syscall!(143, sched_getparam(tid: i32, parameters: UserPtr<i32>)),
+    syscall!(144, sched_setscheduler(tid: i32, policy: i32, parameters: UserPtr<i32>)),
+    syscall!(145, sched_getscheduler(tid: i32)),
+    syscall!(146, sched_get_priority_max(policy: i32)),
+    syscall!(147, sched_get_priority_min(policy: i32)),
+    syscall!(148, sched_rr_get_interval(tid: i32, interval: UserPtr<Timespec>)),
+    syscall!(203, sched_setaffinity(tid: i32, bytes: u32, mask: UserAddr)),
+    syscall!(204, sched_getaffinity(tid: i32, bytes: u32, mask: UserAddr)),
+    syscall!(309, getcpu(cpu: UserPtr<u32>, node: UserPtr<u32>, cache: UserAddr)),
+    syscall!(314, sched_setattr(tid: i32, attributes: UserAddr, flags: u32)),
+    syscall!(315, sched_getattr(tid: i32, attributes: UserAddr, size: u32, flags: u32)),
+];
+
+fn sched_yield(_caller: &mut Caller<'_>) -> Result {
+    yield_now();
+    Ok(0)
+}
+
+/// The thread that `tid` names; 0 is the caller.
+fn find(caller: &Caller<'_>, tid: i32) -> Result<Arc<Thread>> {
+    match tid {
+        0 => Ok(Arc::clone(caller.thread)),
+        1.. => Tid::from_argument(tid).and_then(table::find_thread).ok_or(Errno::ESRCH),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// Whether the caller is the target's owner, or privileged.
+fn may_change(caller: &Caller<'_>, target: &Thread) -> Result<()> {
+    let (own, its) = (caller.thread.credentials(), target.credentials());
+    let owns = [its.user.effective, its.user.real].contains(&own.user.effective);
+    if owns || own.has(Capability::SysNice) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+/// Checks that the caller may give `target` the parameters `new` (sched(7), "Privileges and resource limits").
+fn may_apply(caller: &Caller<'_>, target: &Thread, new: &Parameters) -> Result<()> {
+    may_change(caller, target)?;
+    if caller.thread.credentials().has(Capability::SysNice) {
+        return Ok(());
+    }
+    let old = target.scheduling.task.parameters();
+    let limit = |resource| target.process().limit(resource);
+    let nice_floor = 20_i64.saturating_sub_unsigned(limit(Resource::Nice));
+    let lowers_nice = new.nice < old.nice && i64::from(new.nice.get()) < nice_floor;
+    let ceiling = limit(Resource::RealTimePriority);
+    let raises_priority = new.discipline.is_real_time()
+        && (new.discipline != old.discipline && ceiling == 0
+            || new.priority > old.priority && u64::from(new.priority) > ceiling);
+    let clears_reset = old.reset_on_fork && !new.reset_on_fork;
+    if lowers_nice || raises_priority || clears_reset { Err(Errno::EPERM) } else { Ok(()) }
+}
+
+/// Gives `target` new parameters, with effect at once wherever it runs.
+fn apply(target: &Arc<Thread>, parameters: Parameters) {
+    preempt::disable();
+    let here = arch::current_cpu();
+    carry_out(scheduler().set_parameters(target, parameters, clock::now(), here));
+    preempt::enable();
+}

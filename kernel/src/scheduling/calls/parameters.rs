@@ -1,0 +1,145 @@
+//! sched_setscheduler(2) and its relatives: policy and static priority.
+
+use arch::time::Nanos;
+use linux_raw_sys::general as abi;
+use sched::{Discipline, Parameters, REAL_TIME_SLICE};
+
+use super::{apply, find, may_apply};
+use crate::errno::{Errno, Result};
+use crate::memory::user::UserPtr;
+use crate::scheduling::cpus::scheduler;
+use crate::syscall::Caller;
+use crate::time::Timespec;
+
+/// The bit in a policy that stands for [`Parameters::reset_on_fork`].
+const RESET_ON_FORK: u32 = abi::SCHED_RESET_ON_FORK;
+/// Priorities of the real-time policies.
+const PRIORITIES: core::ops::RangeInclusive<i32> = 1..=99;
+
+/// The discipline that policy number `policy` stands for.
+///
+/// # Errors
+/// `EINVAL` for none, and for `SCHED_DEADLINE`, which Skein does not have.
+pub(super) fn discipline(policy: u32) -> Result<Discipline> {
+    match policy {
+        abi::SCHED_NORMAL => Ok(Discipline::Normal),
+        abi::SCHED_FIFO => Ok(Discipline::Fifo),
+        abi::SCHED_RR => Ok(Discipline::RoundRobin),
+        abi::SCHED_BATCH => Ok(Discipline::Batch),
+        abi::SCHED_IDLE => Ok(Discipline::Idle),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The number of a discipline.
+pub(super) const fn policy_number(discipline: Discipline) -> u32 {
+    match discipline {
+        Discipline::Normal => abi::SCHED_NORMAL,
+        Discipline::Fifo => abi::SCHED_FIFO,
+        Discipline::RoundRobin => abi::SCHED_RR,
+        Discipline::Batch => abi::SCHED_BATCH,
+        Discipline::Idle => abi::SCHED_IDLE,
+    }
+}
+
+/// Checks that `priority` fits `discipline`: 1 to 99 for the real-time ones, 0 for the others.
+pub(super) fn check_priority(discipline: Discipline, priority: i32) -> Result<u8> {
+    let fits =
+        if discipline.is_real_time() { PRIORITIES.contains(&priority) } else { priority == 0 };
+    if fits { Ok(priority as u8) } else { Err(Errno::EINVAL) }
+}
+
+pub(super) fn sched_setscheduler(
+    caller: &mut Caller<'_>,
+    tid: i32,
+    policy: i32,
+    parameters: UserPtr<i32>,
+) -> Result {
+    let policy = policy as u32;
+    let kind = discipline(policy & !RESET_ON_FORK);
+    if parameters.is_null() || tid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority = parameters.read()?;
+    let target = find(caller, tid)?;
+    let discipline = kind?;
+    let new = Parameters {
+        discipline,
+        priority: check_priority(discipline, priority)?,
+        reset_on_fork: policy & RESET_ON_FORK != 0,
+        ..target.scheduling.task.parameters()
+    };
+    may_apply(caller, &target, &new)?;
+    apply(&target, new);
+    Ok(0)
+}
+
+pub(super) fn sched_setparam(
+    caller: &mut Caller<'_>,
+    tid: i32,
+    parameters: UserPtr<i32>,
+) -> Result {
+    if parameters.is_null() || tid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let priority = parameters.read()?;
+    let target = find(caller, tid)?;
+    let old = target.scheduling.task.parameters();
+    let new = Parameters { priority: check_priority(old.discipline, priority)?, ..old };
+    may_apply(caller, &target, &new)?;
+    apply(&target, new);
+    Ok(0)
+}
+
+pub(super) fn sched_getparam(
+    caller: &mut Caller<'_>,
+    tid: i32,
+    parameters: UserPtr<i32>,
+) -> Result {
+    if parameters.is_null() || tid < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let target = find(caller, tid)?;
+    parameters.write(&i32::from(target.scheduling.task.parameters().priority))?;
+    Ok(0)
+}
+
+pub(super) fn sched_getscheduler(caller: &mut Caller<'_>, tid: i32) -> Result {
+    let parameters = find(caller, tid)?.scheduling.task.parameters();
+    let reset = if parameters.reset_on_fork { RESET_ON_FORK } else { 0 };
+    Ok((policy_number(parameters.discipline) | reset) as usize)
+}
+
+pub(super) fn sched_get_priority_max(_caller: &mut Caller<'_>, policy: i32) -> Result {
+    bound(policy, *PRIORITIES.end())
+}
+
+pub(super) fn sched_get_priority_min(_caller: &mut Caller<'_>, policy: i32) -> Result {
+    bound(policy, *PRIORITIES.start())
+}
+
+fn bound(policy: i32, real_time: i32) -> Result {
+    // A policy that Linux has and Skein has not is still no error to ask about.
+    if policy as u32 == abi::SCHED_DEADLINE {
+        return Ok(0);
+    }
+    let discipline = discipline(policy as u32)?;
+    Ok(if discipline.is_real_time() { real_time as usize } else { 0 })
+}
+
+/// The time for which a thread runs at most while others of its kind wait; zero for `SCHED_FIFO`: no limit.
+pub(super) fn sched_rr_get_interval(
+    caller: &mut Caller<'_>,
+    tid: i32,
+    interval: UserPtr<Timespec>,
+) -> Result {
+    let parameters = find(caller, tid)?.scheduling.task.parameters();
+    let slice = match parameters.discipline {
+        Discipline::Fifo => Nanos::ZERO,
+        Discipline::RoundRobin => REAL_TIME_SLICE,
+        _ if parameters.slice > Nanos::ZERO => parameters.slice,
+        _ => scheduler().policy().slice,
+    };
+    interval.write(&slice.into())?;
+    Ok(0)
+}
