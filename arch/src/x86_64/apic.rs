@@ -89,6 +89,8 @@ pub(super) fn init_local(cpu: CpuId) {
         write(ERROR_STATUS, 0);
         write(LVT_ERROR, traps::APIC_ERROR.into());
         write(TASK_PRIORITY, 0);
+        // The mode must have reached the timer before its deadline is written (Intel SDM vol. 3A, 11.5.4.1).
+        asm!("mfence", options(nostack, preserves_flags));
     }
     IDS[cpu.index()].store(local_id(), Ordering::Relaxed);
     // SAFETY: the running CPU's own area, with interrupts off.

@@ -2,7 +2,7 @@
 //!
 //! The clock is the time-stamp counter times a fixed-point factor; if the counters of two CPUs disagree it changes to
 //! the HPET without a jump. The parameters are written by the boot processor before other CPUs use them, and once more by
-//! [`abandon_tsc`], while only the boot processor and the CPU that it is bringing up can look.
+//! `abandon_tsc`, while only the boot processor and the CPU that it is bringing up can look.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -10,7 +10,7 @@
 //! All 256 root entries are populated at boot and never change, so a new root table copies them once. Below
 //! them, mappings are only ever added: no TLB can hold anything stale.
 //!
-//! Locks: [`FRAMES`] and [`AREAS`] rank as leaves; the frame source is called with neither held.
+//! Locks: `FRAMES` and `AREAS` rank as leaves; the frame source is called with neither held.
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
