@@ -258,7 +258,7 @@ fn nice_gives_less() {
         })
     };
     let (normal, nice) = (start(0, 0), start(19, 64));
-    until("the normal one had run a while", || page.word(0).load(SeqCst) > 20_000_000);
+    until("the normal one had run a while", || page.word(0).load(SeqCst) > 5_000_000);
     normal.kill(libc::SIGSTOP);
     nice.kill(libc::SIGSTOP);
     let (much, little) = (page.word(0).load(SeqCst), page.word(64).load(SeqCst));
