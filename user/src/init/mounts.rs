@@ -24,13 +24,15 @@ enum Necessity {
 }
 
 const HARDENED: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOEXEC);
+/// Terminals are devices, which `MS_NODEV` would forbid to open.
+const TERMINALS: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC);
 const SHARED: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
 const TABLE: [Wanted; 7] = [
     wanted("proc", "/proc", HARDENED, "", Necessity::Expected),
     wanted("sysfs", "/sys", HARDENED, "", Necessity::Optional),
     wanted("devtmpfs", "/dev", MsFlags::MS_NOSUID, "", Necessity::Expected),
-    wanted("devpts", "/dev/pts", HARDENED, "", Necessity::Optional),
+    wanted("devpts", "/dev/pts", TERMINALS, "mode=620,ptmxmode=666", Necessity::Optional),
     wanted("tmpfs", "/dev/shm", SHARED, "mode=1777", Necessity::Optional),
     wanted("tmpfs", "/tmp", SHARED, "mode=1777", Necessity::Expected),
     wanted("tmpfs", "/run", SHARED, "mode=0755", Necessity::Expected),

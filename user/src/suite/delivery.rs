@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use libc::{SA_ONSTACK, SA_RESTART, SIGUSR1, SIGUSR2};
 
-use super::support::*;
+use super::support::{
+    Child, Mapping, caught, child, default_action, ignore, in_child, install, nap, pipe, read_text,
+    record, unblock, until, wait_for,
+};
 use crate::sys::Errno;
 use crate::{fails, ok, sys};
 
@@ -121,6 +124,7 @@ extern "C" fn note_flags(_: i32, _: usize, _: usize) {
 }
 
 fn flags_survive_and_are_clean_in_the_handler() {
+    let pid = ok!(SYS_getpid);
     install(SIGUSR1, note_flags as *const () as usize, 0);
     let after: usize;
     // SAFETY: sets direction and carry, sends a signal, clears them again.
@@ -128,7 +132,7 @@ fn flags_survive_and_are_clean_in_the_handler() {
         asm!(
             "std", "stc", "syscall", "pushfq", "pop {after}", "cld",
             after = out(reg) after,
-            inout("rax") libc::SYS_kill as usize => _, in("rdi") ok!(SYS_getpid), in("rsi") SIGUSR1 as usize,
+            inout("rax") libc::SYS_kill as usize => _, in("rdi") pid, in("rsi") SIGUSR1 as usize,
             out("rcx") _, out("r11") _,
         );
     }
@@ -137,6 +141,7 @@ fn flags_survive_and_are_clean_in_the_handler() {
 }
 
 fn red_zone_survives() {
+    let pid = ok!(SYS_getpid);
     install(SIGUSR1, clobber as *const () as usize, 0);
     let seen: usize;
     // SAFETY: uses the 128 bytes below the stack pointer, which belong to the function, then sends a signal.
@@ -146,7 +151,7 @@ fn red_zone_survives() {
             "syscall",
             "mov {seen}, [rsp - 8]", "shl {seen}, 8", "or {seen}, [rsp - 128]",
             seen = out(reg) seen,
-            inout("rax") libc::SYS_kill as usize => _, in("rdi") ok!(SYS_getpid), in("rsi") SIGUSR1 as usize,
+            inout("rax") libc::SYS_kill as usize => _, in("rdi") pid, in("rsi") SIGUSR1 as usize,
             out("rcx") _, out("r11") _,
             options(nostack),
         );
@@ -188,13 +193,14 @@ extern "C" fn note_context(_: i32, _: usize, context: *mut libc::ucontext_t) {
 
 /// Sends SIGUSR1 with r12 set; gives r13, the stack pointer and the address after the call.
 fn raise_with_registers() -> (usize, usize, usize) {
+    let pid = ok!(SYS_getpid);
     let (r13, stack, next): (usize, usize, usize);
     // SAFETY: sends a signal with known registers; the handler may change r13.
     unsafe {
         asm!(
             "mov r12, 0x1212", "mov r13, 0", "syscall", "2:", "lea {next}, [rip + 2b]", "mov {stack}, rsp",
             next = out(reg) next, stack = out(reg) stack,
-            inout("rax") libc::SYS_kill as usize => _, in("rdi") ok!(SYS_getpid), in("rsi") SIGUSR1 as usize,
+            inout("rax") libc::SYS_kill as usize => _, in("rdi") pid, in("rsi") SIGUSR1 as usize,
             out("rcx") _, out("r11") _, out("r12") _, out("r13") r13,
             options(nostack),
         );
@@ -226,6 +232,7 @@ extern "C" fn jump_away(_: i32, _: usize, context: *mut libc::ucontext_t) {
 }
 
 fn handler_may_leave_by_jumping() {
+    let pid = ok!(SYS_getpid);
     install(SIGUSR1, jump_away as *const () as usize, 0);
     for _ in 0..3 {
         let mut arrived = 0_usize;
@@ -237,7 +244,7 @@ fn handler_may_leave_by_jumping() {
                 "2:", "pop rbp", "pop rbx", "mov eax, 1",
                 in("rdx") ESCAPE.as_ptr(),
                 inout("rax") libc::SYS_kill as usize => arrived,
-                in("rdi") ok!(SYS_getpid), in("rsi") SIGUSR1 as usize,
+                in("rdi") pid, in("rsi") SIGUSR1 as usize,
                 lateout("r12") _, lateout("r13") _, lateout("r14") _, lateout("r15") _,
                 clobber_abi("C"),
             );

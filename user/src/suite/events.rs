@@ -8,7 +8,7 @@ use libc::{
     POLLNVAL, POLLOUT, SIGUSR1, SOCK_STREAM, TFD_NONBLOCK, TFD_TIMER_ABSTIME, timespec,
 };
 
-use super::support::*;
+use super::support::{block, caught, child, nap, pipe, record, set_of, write_text};
 use crate::{fails, ok, sys};
 
 super::area!("events":
@@ -167,8 +167,9 @@ fn select_reports_and_rewrites() {
     let (mut readable, mut writable) = (set(&[first, second]), set(&[first_write]));
     let count = ok!(SYS_select, 100, &mut readable, &mut writable, 0, 0);
     assert_eq!((count, readable, writable), (2, set(&[first]), set(&[first_write])));
-    let mut wrong = set(&[99]);
-    fails!(EBADF: SYS_select, 100, &mut wrong, 0, 0, 0);
+    // Not above 63: Linux does not look beyond the size of the descriptor table.
+    let mut wrong = set(&[50]);
+    fails!(EBADF: SYS_select, 60, &mut wrong, 0, 0, 0);
     fails!(EINVAL: SYS_select, -1, 0, 0, 0, 0);
     fails!(EFAULT: SYS_select, 10, 8, 0, 0, 0);
     fails!(EINVAL: SYS_select, 0, 0, 0, 0, &[-1_i64, 0]);

@@ -6,7 +6,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::elf::{self, Image};
-use super::support::*;
+use super::support::{
+    Mapping, PAGE, Status, block, caught, child, exec, exec_helper, exit_now, helper_output,
+    ignore, in_child, nap, needs_root, own_program, pipe, read_all, read_text, record, set_of,
+    vector,
+};
 use crate::sys::Errno;
 use crate::{fails, ok, sys};
 

@@ -7,7 +7,10 @@ use libc::{
 };
 use libc::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
-use super::support::*;
+use super::support::{
+    Fault, Info, Mapping, PAGE, Status, block, child, default_action, fault_of, ignore, in_child,
+    install, nap, peek, poke, record, skip, until,
+};
 use crate::{fails, ok, sys};
 
 super::area!("faults":
@@ -20,6 +23,7 @@ super::area!("faults":
     executing_nothing_is_maperr,
     division_by_zero_is_fpe,
     floating_point_exception_is_decoded,
+    vector_exception_is_decoded,
     undefined_instruction_is_ill,
     breakpoint_is_trap,
     single_step_is_trap,
@@ -113,12 +117,30 @@ fn division_by_zero_is_fpe() {
 }
 
 fn floating_point_exception_is_decoded() {
+    // One exception unmasked at a time: one by zero, zero by zero.
+    for (control, dividend, code) in [(0x37b_u16, 1.0_f64, 3), (0x37e, 0.0, 7)] {
+        let fault = fault_of(|| {
+            // SAFETY: changes only this process's floating-point state, and faults at the end.
+            unsafe {
+                asm!("fninit", "fldcw [{}]", "fld qword ptr [{}]", "fldz", "fdivp st(1), st", "fwait",
+                    in(reg) &raw const control, in(reg) &raw const dividend);
+            }
+        });
+        assert_eq!(fault.map(|fault| (fault.signal, fault.code)), Some((SIGFPE, code)));
+    }
+}
+
+fn vector_exception_is_decoded() {
+    let hypervisor = std::arch::x86_64::__cpuid(0x4000_0000);
+    if hypervisor.ebx == u32::from_le_bytes(*b"TCGT") {
+        skip("QEMU's emulation raises no SSE exceptions");
+    }
     // Unmask one SSE exception at a time and divide: by zero, zero by zero.
-    for (mask, dividend, code) in [(0x1d80_u32, 1.0_f64, 3), (0x1f00, 0.0, 7)] {
+    for (control, dividend, code) in [(0x1d80_u32, 1.0_f64, 3), (0x1f00, 0.0, 7)] {
         let fault = fault_of(|| {
             // SAFETY: changes only this process's rounding and exception state.
             unsafe {
-                asm!("ldmxcsr [{}]", "divsd {}, {}", in(reg) &raw const mask,
+                asm!("ldmxcsr [{}]", "divsd {}, {}", in(reg) &raw const control,
                     inout(xmm_reg) dividend => _, in(xmm_reg) 0.0_f64);
             }
         });

@@ -7,7 +7,9 @@ use libc::{
     SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
 
-use super::support::*;
+use super::support::{
+    Child, Mapping, child, in_child, nap, pipe, read_all, read_text, skip, until, write_text,
+};
 use crate::{fails, ok, sys};
 
 super::area!("files":

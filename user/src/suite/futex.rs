@@ -9,7 +9,7 @@ use libc::{
     timespec,
 };
 
-use super::support::*;
+use super::support::{Child, Mapping, PAGE, Status, caught, child, nap, read_text, record, until};
 use crate::sys::{Errno, SysResult};
 use crate::{fails, ok, sys};
 

@@ -2,8 +2,8 @@
 
 use libc::{RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_STACK};
 
-use super::support::*;
-use crate::{fails, ok, sys};
+use super::support::{Mapping, in_child, needs_root, until};
+use crate::{fails, ok};
 
 super::area!("identity":
     root_becomes_user_and_stays,
@@ -138,7 +138,9 @@ fn credentials_apply_to_all_threads_of_libc() {
 
 /// Soft and hard limit of a resource.
 #[track_caller]
-fn limit(resource: u32) -> [u64; 2] {
+fn limit(resource: impl Into<i64>) -> [u64; 2] {
+    // The constants are of different types in different C libraries.
+    let resource = resource.into();
     let mut pair = [0_u64; 2];
     ok!(SYS_prlimit64, 0, resource, 0, &mut pair);
     let mut same = [1_u64; 2];
@@ -148,15 +150,15 @@ fn limit(resource: u32) -> [u64; 2] {
 }
 
 fn limits_are_read_and_set() {
-    let [soft, hard] = limit(RLIMIT_NOFILE as u32);
+    let [soft, hard] = limit(RLIMIT_NOFILE);
     assert!(soft >= 64 && soft <= hard);
     let mut old = [0_u64; 2];
     ok!(SYS_prlimit64, 0, RLIMIT_NOFILE, &[50_u64, hard], &mut old);
     assert_eq!(old, [soft, hard]);
-    assert_eq!(limit(RLIMIT_NOFILE as u32), [50, hard]);
+    assert_eq!(limit(RLIMIT_NOFILE), [50, hard]);
     ok!(SYS_setrlimit, RLIMIT_NOFILE, &[60_u64, hard]);
-    assert_eq!(limit(RLIMIT_NOFILE as u32), [60, hard]);
-    assert!(limit(RLIMIT_STACK as u32)[0] >= 1 << 20);
+    assert_eq!(limit(RLIMIT_NOFILE), [60, hard]);
+    assert!(limit(RLIMIT_STACK)[0] >= 1 << 20);
 }
 
 fn soft_limit_may_not_exceed_hard() {
@@ -175,9 +177,9 @@ fn user_may_not_raise_hard_limit() {
 }
 
 fn limits_are_inherited() {
-    let hard = limit(RLIMIT_NOFILE as u32)[1];
+    let hard = limit(RLIMIT_NOFILE)[1];
     ok!(SYS_setrlimit, RLIMIT_NOFILE, &[77_u64, hard]);
-    in_child(|| assert_eq!(limit(RLIMIT_NOFILE as u32), [77, hard]));
+    in_child(|| assert_eq!(limit(RLIMIT_NOFILE), [77, hard]));
 }
 
 fn prlimit_refuses_bad_resource() {

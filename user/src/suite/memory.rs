@@ -6,8 +6,10 @@ use libc::{
     PROT_WRITE,
 };
 
-use super::support::*;
-use crate::{fails, ok, sys};
+use super::support::{
+    Fault, Mapping, PAGE, fault_of, in_child, peek, pipe, poke, read_text, write_text,
+};
+use crate::{fails, ok};
 
 super::area!("memory":
     anonymous_memory_is_zero,
@@ -76,8 +78,8 @@ fn mmap_refuses_bad_arguments() {
     fails!(EINVAL: SYS_mmap, 0, PAGE, READ_WRITE, MAP_ANONYMOUS, -1, 0);
     fails!(EINVAL: SYS_mmap, 0, PAGE, READ_WRITE, PRIVATE, -1, 100);
     fails!(ENOMEM: SYS_mmap, 0, usize::MAX, READ_WRITE, PRIVATE, -1, 0);
-    fails!(ENOMEM: SYS_mmap, 0, 1_usize << 47, PROT_NONE, PRIVATE, -1, 0);
-    fails!(ENOMEM: SYS_mmap, 0x7fff_ffff_f000_usize, PAGE, READ_WRITE, PRIVATE | MAP_FIXED, -1, 0);
+    fails!(ENOMEM: SYS_mmap, 0, 1_usize << 56, PROT_NONE, PRIVATE, -1, 0);
+    fails!(ENOMEM: SYS_mmap, 0xff_ffff_ffff_f000_usize, PAGE, READ_WRITE, PRIVATE | MAP_FIXED, -1, 0);
     fails!(ENOMEM: SYS_mmap, usize::MAX - 4095, PAGE, READ_WRITE, PRIVATE | MAP_FIXED, -1, 0);
 }
 

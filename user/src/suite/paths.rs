@@ -7,7 +7,7 @@ use libc::{
     O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, RENAME_EXCHANGE, RENAME_NOREPLACE,
 };
 
-use super::support::*;
+use super::support::{in_child, nap, needs_root, read_all, read_text, skip, write_text};
 use crate::{fails, ok, sys};
 
 super::area!("paths":
@@ -618,10 +618,10 @@ fn mknod_kinds() {
     fails!(EPERM: SYS_mknod, c"d", libc::S_IFDIR | 0o600, 0);
     fails!(EINVAL: SYS_mknod, c"x", 0o160_000 | 0o600, 0);
     needs_root();
-    if sys!(SYS_mknod, c"null", libc::S_IFCHR | 0o600, 0x103).is_ok() {
-        if let Ok(fd) = sys!(SYS_open, c"null", libc::O_RDWR) {
-            assert_eq!(ok!(SYS_write, fd, b"gone", 4), 4);
-        }
+    if sys!(SYS_mknod, c"null", libc::S_IFCHR | 0o600, 0x103).is_ok()
+        && let Ok(fd) = sys!(SYS_open, c"null", libc::O_RDWR)
+    {
+        assert_eq!(ok!(SYS_write, fd, b"gone", 4), 4);
     }
     ok!(SYS_chmod, c".", 0o777);
     as_user(|| fails!(EPERM: SYS_mknod, c"x", libc::S_IFCHR | 0o600, 0x103));

@@ -6,7 +6,10 @@ use libc::{
     SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM,
 };
 
-use super::support::*;
+use super::support::{
+    Child, Random, Status, caught, child, default_action, ignore, nap, pipe, read_all, record,
+    write_text,
+};
 use crate::{fails, ok, sys};
 
 super::area!("pipes":

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::{CLONE_FILES, CLONE_FS, CLONE_PARENT_SETTID, CLONE_VFORK, CLONE_VM, SIGCHLD, SIGUSR1};
 
-use super::support::*;
+use super::support::{
+    Child, Mapping, Status, caught, child, exec_helper, exit_now, in_child, nap, pipe, read_all,
+    read_text, record, until, wait_for, write_text,
+};
 use crate::{fails, ok, sys};
 
 super::area!("process":
@@ -292,7 +295,7 @@ fn orphan_goes_to_the_subreaper() {
             exit_now(21);
         });
         orphan.word(0).store(grandchild.pid() as u32, Ordering::SeqCst);
-        std::mem::forget(grandchild);
+        grandchild.abandon();
     });
     let (pid, status) = wait_for(-1, 0).unwrap();
     assert_eq!(pid as u32, orphan.word(0).load(Ordering::SeqCst));
@@ -309,7 +312,7 @@ fn orphan_sees_new_parent() {
             until("the parent was gone", || ok!(SYS_getppid) != old);
             ok!(SYS_write, write_end, b"y", 1);
         });
-        std::mem::forget(grandchild);
+        grandchild.abandon();
     });
     ok!(SYS_close, write_end);
     assert_eq!(read_all(read_end), b"y");
@@ -330,7 +333,7 @@ fn death_signal_of_parent_arrives() {
             ok!(SYS_write, write_end, b"z", 1);
         });
         until("the grandchild was ready", || ready.word(0).load(Ordering::SeqCst) == 1);
-        std::mem::forget(grandchild);
+        grandchild.abandon();
     });
     ok!(SYS_close, write_end);
     assert_eq!(read_all(read_end), b"z");

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::support::*;
+use super::support::{
+    Child, PAGE, block, child, in_child, nap, needs_root, read_text, skip, until, write_text,
+};
 use crate::{fails, ok};
 
 super::area!("procfs":

@@ -8,7 +8,11 @@ use libc::{
     SIGTSTP, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH, timespec,
 };
 
-use super::support::*;
+use super::support::{
+    Child, Info, Mapping, Status, block, caught, child, default_action, exec_helper, exit_now,
+    ignore, in_child, install, last_info, nap, needs_root, read_text, record, set_of, unblock,
+    until, wait_for,
+};
 use crate::{fails, ok, sys};
 
 super::area!("signals":

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
 
-use super::support::*;
+use super::support::{
+    Child, Mapping, Status, child, exit_now, in_child, nap, needs_cpus, needs_root, pipe,
+    read_text, until,
+};
 use crate::{fails, ok};
 
 super::area!("smp":

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::support::*;
+use super::support::{Status, child, exit_now, in_child, nap, read_text};
 use crate::ok;
 
 super::area!("threads":

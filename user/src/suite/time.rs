@@ -9,7 +9,10 @@ use libc::{
     SIGALRM, SIGUSR1, TIMER_ABSTIME, timespec,
 };
 
-use super::support::*;
+use super::support::{
+    block, caught, child, in_child, install, last_info, nap, pipe, read_text, record, unblock,
+    until,
+};
 use crate::{fails, ok};
 
 super::area!("time":

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use libc::{MADV_DONTNEED, MREMAP_MAYMOVE, PROT_NONE, PROT_READ, PROT_WRITE};
 
 use super::harness::{TORTURE_SECONDS, TORTURE_SEED};
-use super::support::*;
+use super::support::{
+    Child, Mapping, PAGE, Random, Status, caught, child, exec, exit_now, in_child, nap, peek, pipe,
+    poke, read_all, read_text, record, until,
+};
 use crate::{ok, sys};
 
 super::area!("torture":

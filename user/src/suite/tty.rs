@@ -11,7 +11,10 @@ use libc::{
     TIOCNOTTY, TIOCSCTTY, TIOCSPGRP, TIOCSWINSZ, TOSTOP, VMIN, VTIME,
 };
 
-use super::support::*;
+use super::support::{
+    Child, Mapping, Status, caught, child, ignore, in_child, last_info, nap, pipe, read_all,
+    record, skip, until, wait_for, write_text,
+};
 use crate::{fails, ok, sys};
 
 super::area!("tty":
@@ -431,7 +434,7 @@ fn orphaned_group_gets_eio() {
                 // Nobody of this session could continue it, so it is not stopped.
                 fails!(EIO: SYS_read, slave, &mut [0_u8; 1], 1);
             });
-            std::mem::forget(orphan);
+            orphan.abandon();
         });
         middle.success();
         nap(100_000);
@@ -483,7 +486,7 @@ fn leader_exit_hangs_up() {
             ok!(SYS_write, write_end, b"h", 1);
         });
         ready(&page);
-        std::mem::forget(member);
+        member.abandon();
     })
     .success();
     ok!(SYS_close, write_end);

@@ -5,7 +5,9 @@ use libc::{
     SIGKILL, SIGSTOP, SIGTERM, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED,
 };
 
-use super::support::*;
+use super::support::{
+    Child, Info, Status, caught, child, exit_now, ignore, nap, read_text, record, until, wait_for,
+};
 use crate::{fails, ok, sys};
 
 super::area!("wait":
