@@ -112,6 +112,10 @@ pub fn user_programs() -> anyhow::Result<Vec<(String, PathBuf)>> {
     command.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     if is_installed(USER_TARGET)? {
         command.args(["--target", USER_TARGET]);
+        if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+            // The host's own linker makes no x86-64 Linux programs.
+            command.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+        }
     } else {
         let flags = format!(
             "target.{USER_TARGET_FALLBACK}.rustflags=[\"-C\", \"target-feature=+crt-static\"]"

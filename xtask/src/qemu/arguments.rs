@@ -27,6 +27,17 @@ pub enum Boot {
 }
 
 impl Boot {
+    /// The same kernel and root file system with the command line that `machine` asks for. An
+    /// image has its own.
+    #[must_use]
+    pub fn for_machine(&self, machine: &MachineOptions) -> Self {
+        let mut boot = self.clone();
+        if let Self::Direct { command_line, .. } = &mut boot {
+            *command_line = machine.kernel_command_line();
+        }
+        boot
+    }
+
     /// The file that holds the kernel's symbols, as far as there is one.
     #[must_use]
     pub fn kernel(&self) -> &Path {

@@ -2,7 +2,6 @@
 
 use super::counts::Counts;
 use super::logged;
-use crate::build::Profile;
 use crate::console::Console;
 use crate::options::MachineOptions;
 use crate::progress::Stage;
@@ -11,11 +10,8 @@ use crate::run;
 use crate::session::PROMPT;
 
 /// Boots `number` times and counts each boot as a test.
-///
-/// # Errors
-/// If something does not build or QEMU does not start.
-pub fn row(machine: &MachineOptions, number: u32, profile: Profile) -> anyhow::Result<Counts> {
-    let boot = run::direct_boot(machine, profile)?;
+pub fn row(machine: &MachineOptions, boot: &Boot, number: u32) -> Counts {
+    let boot = boot.for_machine(machine);
     let stage = Stage::begin(format!("{number} boots on {} processors", machine.smp.0));
     let mut counts = Counts::default();
     for index in 1..=number {
@@ -27,7 +23,7 @@ pub fn row(machine: &MachineOptions, number: u32, profile: Profile) -> anyhow::R
         counts += Counts::one(&result);
     }
     stage.finish(counts);
-    Ok(counts)
+    counts
 }
 
 /// Boots once.

@@ -6,12 +6,11 @@ use anyhow::{Context, bail, ensure};
 
 use super::counts::Counts;
 use super::logged;
-use crate::build::Profile;
 use crate::options::MachineOptions;
 use crate::progress::Stage;
 use crate::qemu::Boot;
 use crate::symbols::Function;
-use crate::{debug, run, symbols, workspace};
+use crate::{debug, symbols, workspace};
 
 /// What the guest runs: the part of the suite that forks.
 const FORKING_PROGRAM: &str = "/tests/suite fork";
@@ -21,24 +20,20 @@ const FORK_NAMES: [&str; 4] = ["fork", "sys_fork", "do_fork", "fork_process"];
 const BREAKPOINT_REGISTERS: usize = 4;
 
 /// Runs the script, where there is a gdb.
-///
-/// # Errors
-/// If something does not build.
-pub fn test(machine: &MachineOptions) -> anyhow::Result<Counts> {
+pub fn test(machine: &MachineOptions, boot: &Boot) -> Counts {
     let stage = Stage::begin("breakpoint in fork");
     if workspace::find_program("gdb").is_none() {
         stage.finish("skipped: gdb is not installed");
-        return Ok(Counts::one_skipped());
+        return Counts::one_skipped();
     }
     let machine = machine.with_init(FORKING_PROGRAM).with_processors(1);
-    let boot = run::direct_boot(&machine, Profile::Checked)?;
-    let result = stops_in_fork(&machine, &boot);
+    let result = stops_in_fork(&machine, &boot.for_machine(&machine));
     if let Err(error) = &result {
         stage.print(&format!("{error:#}"));
     }
     let counts = Counts::one(&result);
     stage.finish(counts);
-    Ok(counts)
+    counts
 }
 
 /// Boots under gdb with breakpoints at every function that may carry out fork(2).

@@ -3,7 +3,6 @@
 use super::counts::Counts;
 use super::host::{close, report_line};
 use super::logged;
-use crate::build::Profile;
 use crate::console::Console;
 use crate::options::MachineOptions;
 use crate::progress::Stage;
@@ -16,10 +15,10 @@ const SUITE: &str = "/tests/suite";
 /// The suite on Skein, on `machine`.
 ///
 /// # Errors
-/// If something does not build or QEMU does not start.
-pub fn suite(machine: &MachineOptions, profile: Profile) -> anyhow::Result<Counts> {
+/// If QEMU does not start.
+pub fn suite(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
     let machine = machine.with_init(SUITE);
-    let boot = run::direct_boot(&machine, profile)?;
+    let boot = boot.for_machine(&machine);
     suite_on(&machine, &boot, &format!("guest suite on {} processors", machine.smp.0))
 }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use crate::build::Profile;
 use crate::options::MachineOptions;
-use crate::progress::Stage;
+use crate::qemu::Boot;
 use crate::{run, session};
 
 pub use counts::Counts;
@@ -20,6 +20,8 @@ pub use guest::suite_on;
 pub use host::close;
 pub use logged::log_path;
 
+/// How many processors the guest has where a test does not say otherwise.
+const PROCESSORS: u32 = 4;
 /// How many boots in a row are part of `make test`.
 const BOOTS: u32 = 5;
 
@@ -31,17 +33,15 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     let mut total = Counts::default();
     total += host::tests()?;
     total += host::suite()?;
-    let machine = &on_own_files(machine);
-    let build = Stage::begin("compile kernel and programs");
-    let boot = run::direct_boot(machine, Profile::Checked)?;
-    build.finish("done");
-    for processors in [4, 1] {
-        total += guest::suite(&machine.with_processors(processors), Profile::Checked)?;
+    let machine = &on_own_files(machine).with_processors(PROCESSORS);
+    let boot = &build(machine, Profile::Checked)?;
+    for processors in [PROCESSORS, 1] {
+        total += guest::suite(&machine.with_processors(processors), boot)?;
     }
-    total += session::on(&machine.with_processors(4), &boot)?;
-    total += boots::row(&machine.with_processors(4), BOOTS, Profile::Checked)?;
-    total += panic::test(&machine.with_processors(4))?;
-    total += debugger::test(&machine.with_processors(4))?;
+    total += session::on(machine, boot)?;
+    total += boots::row(machine, boot, BOOTS);
+    total += panic::test(machine, boot)?;
+    total += debugger::test(machine, boot);
     Ok(total.conclude())
 }
 
@@ -66,7 +66,9 @@ pub fn host_linux_only() -> anyhow::Result<ExitCode> {
 /// # Errors
 /// As [`everything`].
 pub fn guest_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
-    Ok(guest::suite(&on_own_files(machine), Profile::Checked)?.conclude())
+    let machine = on_own_files(machine);
+    let boot = build(&machine, Profile::Checked)?;
+    Ok(guest::suite(&machine, &boot)?.conclude())
 }
 
 /// The console session on Skein.
@@ -75,7 +77,7 @@ pub fn guest_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
 /// As [`everything`].
 pub fn console_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     let machine = on_own_files(machine);
-    let boot = run::direct_boot(&machine, Profile::Checked)?;
+    let boot = build(&machine, Profile::Checked)?;
     Ok(session::on(&machine, &boot)?.conclude())
 }
 
@@ -90,5 +92,12 @@ fn on_own_files(machine: &MachineOptions) -> MachineOptions {
 /// # Errors
 /// As [`everything`].
 pub fn boots_only(machine: &MachineOptions, number: u32) -> anyhow::Result<ExitCode> {
-    Ok(boots::row(machine, number, Profile::Release)?.conclude())
+    let boot = build(machine, Profile::Release)?;
+    Ok(boots::row(machine, &boot, number).conclude())
+}
+
+/// Compiles what the tests boot, as a stage of its own.
+fn build(machine: &MachineOptions, profile: Profile) -> anyhow::Result<Boot> {
+    println!("==> compile the kernel and the user programs");
+    run::direct_boot(machine, profile)
 }

@@ -6,11 +6,10 @@ use anyhow::ensure;
 
 use super::counts::Counts;
 use super::logged;
-use crate::build::Profile;
 use crate::console::Console;
 use crate::options::MachineOptions;
 use crate::progress::Stage;
-use crate::qemu::{self, Outcome};
+use crate::qemu::{self, Boot, Outcome};
 use crate::symbols::Function;
 use crate::{run, symbols};
 
@@ -22,10 +21,10 @@ const LEAST_FRAMES: usize = 2;
 /// Panics and examines what is printed; each thing to be found is a test.
 ///
 /// # Errors
-/// If something does not build or QEMU does not start.
-pub fn test(machine: &MachineOptions) -> anyhow::Result<Counts> {
+/// If QEMU does not start.
+pub fn test(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
     let machine = machine.with_parameter(PARAMETER);
-    let boot = run::direct_boot(&machine, Profile::Checked)?;
+    let boot = boot.for_machine(&machine);
     let stage = Stage::begin("deliberate panic");
     let log = logged::log_path("panic")?;
     let mut guest = run::start(&machine, &boot, &qemu::Console::Pipes)?;
