@@ -18,6 +18,7 @@ pub mod futex;
 pub mod log;
 pub mod memory;
 pub mod pipe;
+pub mod random;
 pub mod scheduling;
 pub mod shutdown;
 pub mod signal;

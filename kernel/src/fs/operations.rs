@@ -12,6 +12,8 @@ use super::file::File;
 use super::inode::EntryVisitor;
 use super::poll::{PollEvents, PollTable};
 use crate::errno::{Errno, Result};
+use crate::signal::SignalFd;
+use crate::task::Pidfd;
 
 /// What offsets mean to a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -160,6 +162,16 @@ pub trait FileOperations: Send + Sync {
     /// `EBADF` on what is no pipe, `EBUSY` when the contents do not fit, `EPERM`, `ENOMEM`.
     fn set_pipe_capacity(&self, _bytes: usize) -> Result {
         Err(Errno::EBADF)
+    }
+
+    /// The pidfd, if this is one.
+    fn as_pidfd(&self) -> Option<&Pidfd> {
+        None
+    }
+
+    /// The signalfd, if this is one.
+    fn as_signalfd(&self) -> Option<&SignalFd> {
+        None
     }
 
     /// The file's status flags changed (`F_SETFL`, `FIONBIO`).

@@ -217,6 +217,16 @@ impl SignalSet {
         Self(self.0 & !other.0)
     }
 
+    /// The signals of the set in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        let mut rest = self;
+        core::iter::from_fn(move || {
+            let signal = rest.lowest()?;
+            rest.remove(signal);
+            Some(signal)
+        })
+    }
+
     /// The lowest signal of the set.
     #[must_use]
     pub const fn lowest(self) -> Option<Signal> {
@@ -224,9 +234,17 @@ impl SignalSet {
     }
 }
 
+impl FromIterator<Signal> for SignalSet {
+    fn from_iter<I: IntoIterator<Item = Signal>>(signals: I) -> Self {
+        let mut set = Self::EMPTY;
+        signals.into_iter().for_each(|signal| set.insert(signal));
+        set
+    }
+}
+
 impl fmt::Debug for SignalSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(Signal::all().filter(|&signal| self.contains(signal))).finish()
+        f.debug_set().entries(self.iter()).finish()
     }
 }
 

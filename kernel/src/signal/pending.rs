@@ -86,6 +86,14 @@ impl PendingSignals {
         if !signal.is_real_time() && self.set.contains(signal) {
             return Ok(());
         }
+        self.append(signal, info, charge)
+    }
+
+    /// Adds an occurrence of `signal` in any case.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn append(&mut self, signal: Signal, info: SignalInfo, charge: Charge) -> Result<()> {
         let queue = self.queue(signal)?;
         queue.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
         let account = charge.take()?;

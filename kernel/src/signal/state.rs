@@ -1,19 +1,106 @@
 //! The signal state of a process and of its threads. Key types: [`ProcessSignals`], [`ThreadSignals`].
 //!
-//! Lock: one per process, rank `SIGNAL`, interrupts off. It guards both; a thread's part lies in the thread and
-//! opens with the key that the process's part holds.
+//! Lock: one per process, rank `SIGNAL`, interrupts off, for signals are sent by interrupt handlers too. It guards
+//! both; a thread's part lies in the thread and opens with the key that the process's part holds. Nothing that an
+//! interrupt handler needs for sending lies elsewhere: the user account and the limit on queued signals
+//! are copied here.
+
+use alloc::sync::Arc;
 
 use intrusive_collections::RBTree;
 use qcell::{QCellOwner, QCellOwnerID};
 
-use super::number::SignalSet;
-use crate::task::Threads;
+use super::action::{Actions, SharedActions};
+use super::altstack::AlternateStack;
+use super::choose::{self, Protection, Source};
+use super::frame::build::FaultRecord;
+use super::number::{Signal, SignalSet};
+use super::pending::PendingSignals;
+use crate::task::{Account, Attention, ExitStatus, Thread, Threads, Tid};
 
 /// What a thread has of its own.
 #[derive(Debug, Default)]
 pub struct ThreadSignals {
     /// What waits until it is unblocked.
     pub blocked: SignalSet,
+    /// The mask to return to once a call with a mask of its own (sigsuspend, ppoll) has ended.
+    pub restored: Option<SignalSet>,
+    /// Blocked signals that end the thread's sleep all the same: it waits for them in rt_sigtimedwait(2).
+    pub awaited: SignalSet,
+    /// What was sent to this thread.
+    pub pending: PendingSignals,
+    /// A fault that the thread cannot survive: its signal was blocked, ignored or not handled.
+    pub fatal_fault: Option<Signal>,
+    /// The alternate stack.
+    pub stack: AlternateStack,
+    /// The last fault, for the frames of its handlers.
+    pub fault: FaultRecord,
+    /// The thread is to take part in a group stop.
+    pub stop: bool,
+    /// The thread alone is to end: another one of the process calls execve(2).
+    pub replaced: bool,
+    /// The thread takes no more signals: it is ending.
+    pub exiting: bool,
+}
+
+impl ThreadSignals {
+    /// What a thread that blocks `blocked` starts with.
+    #[must_use]
+    pub fn new(blocked: SignalSet) -> Self {
+        Self { blocked, ..Self::default() }
+    }
+
+    /// What neither wakes the thread nor is delivered to it.
+    fn held(&self) -> SignalSet {
+        self.blocked.difference(self.awaited)
+    }
+
+    /// Whether a process-directed `signal` may go to this thread.
+    pub(super) fn accepts(&self, signal: Signal) -> bool {
+        !self.exiting && !self.held().contains(signal)
+    }
+}
+
+/// Where a process stands between running and being stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopPhase {
+    /// Not stopped.
+    Running,
+    /// A stop signal was taken; this many threads have not stopped yet.
+    Stopping(Signal, u32),
+    /// All threads are stopped.
+    Stopped(Signal),
+}
+
+/// What the parent has not been told yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopNews {
+    /// It stopped by this signal.
+    Stopped(Signal),
+    /// It went on.
+    Continued,
+}
+
+/// Job control of one process.
+#[derive(Debug)]
+pub struct StopState {
+    /// Where it stands.
+    pub phase: StopPhase,
+    /// A stop signal was taken and no SIGCONT or SIGKILL has come since. Checked again when the
+    /// stop begins, because the lock is dropped in between.
+    pub may_begin: bool,
+    /// What wait(2) has not reported yet.
+    pub unreported: Option<StopNews>,
+    /// What the next thread to pass through the signal loop tells the parent.
+    pub announcement: Option<StopNews>,
+}
+
+impl StopState {
+    /// Whether all threads are stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.phase, StopPhase::Stopped(_))
+    }
 }
 
 /// What the threads of a process share.
@@ -22,13 +109,54 @@ pub struct ProcessSignals {
     pub(crate) key: QCellOwner,
     /// The live threads.
     pub(crate) threads: RBTree<Threads>,
+    /// How many they are.
+    pub(crate) thread_count: usize,
+    /// What is to be done with each signal.
+    pub actions: SharedActions,
+    /// What was sent to the process.
+    pub pending: PendingSignals,
+    /// The whole process is ending, like this.
+    pub exit: Option<ExitStatus>,
+    /// A thread is in execve(2), and the others are ending.
+    pub replacing: bool,
+    /// Job control.
+    pub stop: StopState,
+    /// Whether default actions may harm it.
+    pub protection: Protection,
+    /// Who pays for queued signals.
+    pub account: Arc<Account>,
+    /// How many of them the account may have (`RLIMIT_SIGPENDING`).
+    pub queue_limit: u64,
 }
 
 impl ProcessSignals {
     /// The state of a process without threads.
     #[must_use]
-    pub fn new() -> Self {
-        Self { key: QCellOwner::new(), threads: RBTree::new(Threads::new()) }
+    pub fn new(actions: SharedActions, account: Arc<Account>, queue_limit: u64) -> Self {
+        Self {
+            key: QCellOwner::new(),
+            threads: RBTree::new(Threads::new()),
+            thread_count: 0,
+            actions,
+            pending: PendingSignals::default(),
+            exit: None,
+            replacing: false,
+            stop: StopState {
+                phase: StopPhase::Running,
+                may_begin: false,
+                unreported: None,
+                announcement: None,
+            },
+            protection: Protection::None,
+            account,
+            queue_limit,
+        }
+    }
+
+    /// The state of the kernel's own process, which takes no signals.
+    #[must_use]
+    pub fn of_the_kernel() -> Self {
+        Self::new(SharedActions::new(Arc::new(Actions::DEFAULT)), Account::of(0), 0)
     }
 
     /// Which key opens the threads' parts.
@@ -36,10 +164,77 @@ impl ProcessSignals {
     pub fn owner_id(&self) -> QCellOwnerID {
         self.key.id()
     }
-}
 
-impl Default for ProcessSignals {
-    fn default() -> Self {
-        Self::new()
+    /// The part of `thread`.
+    #[must_use]
+    pub fn of<'a>(&'a self, thread: &'a Thread) -> &'a ThreadSignals {
+        self.key.ro(&thread.signals)
+    }
+
+    /// The part of `thread`, to change it.
+    #[must_use]
+    pub fn of_mut<'a>(&'a mut self, thread: &'a Thread) -> &'a mut ThreadSignals {
+        self.key.rw(&thread.signals)
+    }
+
+    /// Changes the part of every live thread.
+    pub(super) fn for_each_thread(&mut self, mut change: impl FnMut(&Thread, &mut ThreadSignals)) {
+        for thread in &self.threads {
+            change(thread, self.key.rw(&thread.signals));
+        }
+    }
+
+    /// Forgets all pending occurrences of `signals`.
+    pub(super) fn discard(&mut self, signals: SignalSet) {
+        self.pending.flush(signals);
+        self.for_each_thread(|_, own| own.pending.flush(signals));
+    }
+
+    /// The first thread, or another one when it has ended.
+    #[must_use]
+    pub fn main_thread(&self) -> Option<&Thread> {
+        self.threads.front().get()
+    }
+
+    /// The live thread with id `tid`.
+    #[must_use]
+    pub fn find_thread(&self, tid: Tid) -> Option<&Thread> {
+        self.threads.find(&tid).get()
+    }
+
+    /// The next signal that `thread` can take, and where it is pending.
+    #[must_use]
+    pub(super) fn next_for(&self, thread: &Thread, blocked: SignalSet) -> Option<(Signal, Source)> {
+        let own = self.of(thread);
+        let raised = own.pending.set().intersection(SignalSet::SYNCHRONOUS).iter();
+        let faults = raised.filter(|&signal| own.pending.is_from_kernel(signal)).collect();
+        choose::next(own.pending.set(), self.pending.set(), faults, blocked)
+    }
+
+    /// Whether `thread` has something to do in the signal loop.
+    fn has_work(&self, thread: &Thread) -> bool {
+        let own = self.of(thread);
+        let pending = own.pending.set().union(self.pending.set());
+        !pending.difference(own.held()).is_empty()
+            || own.stop
+            || own.fatal_fault.is_some()
+            || self.stop.announcement.is_some()
+            || self.is_dying(thread)
+    }
+
+    /// Whether `thread` is to end.
+    #[must_use]
+    pub fn is_dying(&self, thread: &Thread) -> bool {
+        self.exit.is_some() || self.of(thread).replaced
+    }
+
+    /// Brings the thread's flags in line with the state. A thread that finds nothing to do calls this for itself;
+    /// for others the flags are only ever set.
+    pub(super) fn refresh(&self, thread: &Thread) {
+        thread.replace_attention(match (self.is_dying(thread), self.has_work(thread)) {
+            (true, _) => Some(Attention::Kill),
+            (false, true) => Some(Attention::Signal),
+            (false, false) => None,
+        });
     }
 }

@@ -52,8 +52,13 @@ macro_rules! syscall {
 const NUMBERS: usize = 512;
 
 /// The areas' tables.
-const AREAS: &[&[Syscall]] =
-    &[crate::futex::SYSCALLS, crate::scheduling::SYSCALLS, crate::time::SYSCALLS];
+const AREAS: &[&[Syscall]] = &[
+    crate::futex::SYSCALLS,
+    crate::scheduling::SYSCALLS,
+    crate::signal::SYSCALLS,
+    crate::task::SYSCALLS,
+    crate::time::SYSCALLS,
+];
 
 static TABLE: [Option<&Syscall>; NUMBERS] = merge();
 

@@ -197,4 +197,68 @@ impl Credentials {
             || own.contains(&target.user.real)
             || self.has(Capability::Kill)
     }
+
+    /// Adjusts the capabilities to a change of user ids from `old` (capabilities(7), "Effect of user ID changes").
+    pub fn follow_user_ids(&mut self, old: &Ids) {
+        if self.secure_bits & SECBIT_NO_SETUID_FIXUP != 0 {
+            return;
+        }
+        let had_root = [old.real, old.effective, old.saved].contains(&0);
+        let has_root = [self.user.real, self.user.effective, self.user.saved].contains(&0);
+        if had_root && !has_root {
+            if self.secure_bits & SECBIT_KEEP_CAPS == 0 {
+                self.permitted = CapabilitySet::EMPTY;
+                self.effective = CapabilitySet::EMPTY;
+            }
+            self.ambient = CapabilitySet::EMPTY;
+        }
+        match (old.effective, self.user.effective) {
+            (0, 1..) => self.effective = CapabilitySet::EMPTY,
+            (1.., 0) => self.effective = self.permitted,
+            _ => (),
+        }
+        let files = CapabilitySet::FILE_SYSTEM;
+        match (old.file_system, self.user.file_system) {
+            (0, 1..) => self.effective = self.effective.difference(files),
+            (1.., 0) => {
+                self.effective = self.effective.union(self.permitted.intersection(files));
+            }
+            _ => (),
+        }
+    }
+}
+
+/// `SECBIT_NO_SETUID_FIXUP`: capabilities do not follow user ids.
+pub const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+/// `SECBIT_KEEP_CAPS`: the permitted set survives giving up user id 0.
+pub const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(user: Ids) -> Credentials {
+        let mut credentials = Credentials::root(Account::of(0));
+        credentials.user = user;
+        credentials.follow_user_ids(&Ids::all(0));
+        credentials
+    }
+
+    #[test]
+    fn capabilities_go_with_the_last_root_id() {
+        let gone = after(Ids::all(5));
+        assert_eq!((gone.permitted, gone.effective), (CapabilitySet::EMPTY, CapabilitySet::EMPTY));
+        let kept = after(Ids { effective: 5, file_system: 5, ..Ids::all(0) });
+        assert_eq!((kept.permitted, kept.effective), (CapabilitySet::ALL, CapabilitySet::EMPTY));
+        let files = after(Ids { file_system: 5, ..Ids::all(0) });
+        assert!(!files.has(Capability::DacOverride) && files.has(Capability::Kill));
+    }
+
+    #[test]
+    fn signals_need_a_common_user_or_the_capability() {
+        let root = Credentials::root(Account::of(0));
+        let (five, six) = (after(Ids::all(5)), after(Ids::all(6)));
+        assert!(root.may_signal(&five) && five.may_signal(&five));
+        assert!(!five.may_signal(&six) && !five.may_signal(&root));
+    }
 }

@@ -8,11 +8,16 @@
 //! group members or session members that it visits. What a process's *signals* do is under the process's own
 //! signal lock, which is taken inside this one.
 
+use alloc::sync::Arc;
 use core::ops::{Deref, DerefMut};
 
 use arch::sync::{Irq, Rank, SpinGuard, SpinLock};
 use qcell::{QCell, QCellOwner, QCellOwnerID};
 use spin::Lazy;
+
+use super::group::ProcessGroup;
+use super::id::Pid;
+use super::process::Process;
 
 static FAMILY: Lazy<Family> = Lazy::new(|| {
     let owner = QCellOwner::new();
@@ -48,4 +53,84 @@ pub fn lock() -> FamilyGuard {
 /// A value that only the holder of the lock may touch.
 pub(super) fn guarded<T>(value: T) -> QCell<T> {
     FAMILY.id.cell(value)
+}
+
+/// Whether nobody who could continue the process's group after a stop is there any more: no member has a parent in
+/// another group of the same session (POSIX, "orphaned process group").
+#[must_use]
+pub fn is_in_orphaned_group(process: &Process, family: &FamilyGuard) -> bool {
+    process.group(family).is_none_or(|group| is_orphaned(&group, None, family))
+}
+
+/// Whether `group` is orphaned, or will be once `leaving` is gone.
+pub(super) fn is_orphaned(
+    group: &ProcessGroup,
+    leaving: Option<&Process>,
+    family: &FamilyGuard,
+) -> bool {
+    let controls = |member: &Process| {
+        let kin = family.ro(&member.kinship);
+        let ended =
+            kin.exit.is_some() || leaving.is_some_and(|leaving| core::ptr::eq(leaving, member));
+        let Some(parent) = kin.parent.as_ref().filter(|parent| parent.pid() != Pid::INIT) else {
+            return false;
+        };
+        let Some(other) = family.ro(&parent.kinship).group.as_ref() else { return false };
+        !ended && other.id() != group.id() && Arc::ptr_eq(other.session(), group.session())
+    };
+    !group.members(family).any(controls)
+}
+
+/// Makes `child`, whose parent field is set, one of its parent's children and a member of its group.
+pub(super) fn enter(child: &Arc<Process>, family: &mut FamilyGuard) {
+    let kin = family.ro(&child.kinship);
+    let (parent, group) = (kin.parent.clone(), kin.group.clone());
+    if let Some(parent) = parent {
+        family.rw(&parent.kinship).children.insert(child.clone());
+    }
+    if let Some(group) = group {
+        group.add(child.clone(), family);
+    }
+}
+
+/// Takes an ended process out of the tree and its group. What it held is returned, to be dropped without the lock.
+#[must_use = "drop it without the lock"]
+pub(super) fn leave(process: &Process, family: &mut FamilyGuard) -> impl Sized + use<> {
+    let kin = family.rw(&process.kinship);
+    let (parent, group) = (kin.parent.take(), kin.group.take());
+    let from_parent = parent
+        .as_ref()
+        .and_then(|parent| family.rw(&parent.kinship).children.find_mut(&process.pid()).remove());
+    let from_group = group.as_ref().and_then(|group| group.remove(process.pid(), family));
+    (parent, group, from_parent, from_group)
+}
+
+/// Moves a process to another group of its session, or of a new one. Returns the former group.
+#[must_use = "drop it without the lock"]
+pub(super) fn move_to_group(
+    process: &Arc<Process>,
+    group: &Arc<ProcessGroup>,
+    family: &mut FamilyGuard,
+) -> Option<Arc<ProcessGroup>> {
+    let former = family.rw(&process.kinship).group.replace(group.clone());
+    if let Some(former) = &former {
+        drop(former.remove(process.pid(), family));
+    }
+    group.add(process.clone(), family);
+    former
+}
+
+/// Who adopts the children of `process`, which is ending: the nearest living ancestor that asked to (prctl(2),
+/// `PR_SET_CHILD_SUBREAPER`), or the first process.
+pub(super) fn adopter(process: &Process, family: &FamilyGuard) -> Option<Arc<Process>> {
+    let mut ancestor = family.ro(&process.kinship).parent.clone();
+    while let Some(candidate) = ancestor {
+        let kin = family.ro(&candidate.kinship);
+        let reaper = kin.is_subreaper || candidate.pid() == Pid::INIT;
+        if reaper && kin.exit.is_none() && !kin.is_ending {
+            return Some(candidate);
+        }
+        ancestor = kin.parent.clone();
+    }
+    None
 }

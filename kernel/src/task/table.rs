@@ -161,10 +161,35 @@ fn collect<T>(pick: impl Fn(&Bearers) -> Option<Arc<T>>) -> Result<Vec<Arc<T>>> 
     Ok(list)
 }
 
+/// Calls `visit` for every process, zombies included, in no particular order. Allocates nothing; `visit` is called
+/// without locks.
+pub fn visit_processes(mut visit: impl FnMut(&Arc<Process>)) {
+    for shard in &TABLE {
+        let mut from = 0;
+        loop {
+            let guard = shard.lock();
+            let mut rest = guard.range(from..);
+            let next =
+                rest.find_map(|(&number, bearers)| Some((number, bearers.process.upgrade()?)));
+            drop(guard);
+            let Some((number, process)) = next else { break };
+            visit(&process);
+            from = number + 1;
+        }
+    }
+}
+
 /// How many processes there are, zombies included.
 #[must_use]
 pub fn process_count() -> usize {
     let count = |bearers: &&Bearers| bearers.process.strong_count() > 0;
+    TABLE.iter().map(|shard| shard.lock().values().filter(count).count()).sum()
+}
+
+/// How many threads there are, the kernel's own not counted.
+#[must_use]
+pub fn thread_count() -> usize {
+    let count = |bearers: &&Bearers| bearers.thread.strong_count() > 0;
     TABLE.iter().map(|shard| shard.lock().values().filter(count).count()).sum()
 }
 

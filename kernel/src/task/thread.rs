@@ -2,16 +2,19 @@
 
 use alloc::sync::{Arc, Weak};
 
-use arch::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use arch::sync::{Rank, SpinLock};
 use intrusive_collections::{KeyAdapter, RBTreeAtomicLink, intrusive_adapter};
+use mm::AddressSpace;
 use qcell::QCell;
 
 use super::account::Account;
 use super::credentials::Credentials;
 use super::id::Tid;
 use super::process::Process;
+use super::run::Start;
 use crate::errno::Result;
+use crate::fs::{FileTable, FsContext};
 use crate::scheduling::ThreadCore;
 use crate::signal::ThreadSignals;
 use crate::syscall::Caller;
@@ -92,12 +95,43 @@ pub struct ThreadParts {
     pub signals: ThreadSignals,
     /// Its kernel stack, registers and scheduling state.
     pub scheduling: ThreadCore,
+    /// Its open files; `None` for the kernel's own.
+    pub files: Option<Arc<FileTable>>,
+    /// Its place in the file system; `None` for the kernel's own.
+    pub fs: Option<Arc<FsContext>>,
+    /// What it takes over from the thread that made it.
+    pub inherited: Inherited,
 }
 
-/// There may be a signal to deliver, or a stop to take part in.
-const ATTENTION_SIGNAL: u32 = 1 << 0;
-/// The thread is to end.
-const ATTENTION_KILL: u32 = 1 << 1;
+/// What fork and clone hand on besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Inherited {
+    /// No execve(2) gives it privileges (prctl(2), `PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: bool,
+    /// The execution domain (personality(2)).
+    pub personality: u32,
+    /// How much later than asked its sleeps may end, in nanoseconds (prctl(2), `PR_SET_TIMERSLACK`).
+    pub timer_slack_ns: u64,
+}
+
+impl Inherited {
+    /// What the first process and the kernel's threads have.
+    pub const DEFAULT: Self =
+        Self { no_new_privileges: false, personality: 0, timer_slack_ns: 50_000 };
+}
+
+/// Why a thread is to pass through the signal loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum Attention {
+    /// There may be a signal to deliver, or a stop to take part in.
+    Signal = 1 << 0,
+    /// The thread is to end.
+    Kill = 1 << 0 | 1 << 1,
+}
+
+/// The bit that sets [`Attention::Kill`] apart.
+const KILL: u32 = 1 << 1;
 
 intrusive_adapter!(pub(crate) Threads = Arc<Thread>: Thread { process_link => RBTreeAtomicLink });
 
@@ -125,23 +159,32 @@ pub struct Thread {
     // Each under a lock of its own, held for a copy.
     name: SpinLock<Name>,
     credentials: SpinLock<Arc<Credentials>>,
-
-    /// [`ATTENTION_SIGNAL`] and [`ATTENTION_KILL`]; written under the process's signal lock.
-    attention: AtomicU32,
-
+    files: SpinLock<Option<Arc<FileTable>>>,
+    fs: SpinLock<Option<Arc<FsContext>>>,
+    /// What the thread does first; taken by it as it starts.
+    start: SpinLock<Option<Start>>,
     /// How restart_syscall(2) goes on.
     restart: SpinLock<Option<Restart>>,
+
+    /// Bits of [`Attention`]; written under the process's signal lock.
+    attention: AtomicU32,
 
     // Touched by the thread itself alone; relaxed.
     clear_child_tid: AtomicU64,
     robust_list: AtomicU64,
+    restores_mask: AtomicBool,
+    no_new_privileges: AtomicBool,
+    personality: AtomicU32,
+    timer_slack_ns: AtomicU64,
+    minor_faults: AtomicU64,
 }
 
 impl Thread {
     /// A thread that nobody knows yet: not in the table, not in its process's list, not in a run queue.
     #[must_use]
     pub fn new(parts: ThreadParts) -> Arc<Self> {
-        let ThreadParts { tid, process, name, credentials, signals, scheduling } = parts;
+        let ThreadParts { tid, process, name, credentials, signals, scheduling, .. } = parts;
+        let inherited = parts.inherited;
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             tid: AtomicU32::new(tid.as_u32()),
@@ -151,10 +194,18 @@ impl Thread {
             process_link: RBTreeAtomicLink::new(),
             name: SpinLock::new(Rank::THREAD, name),
             credentials: SpinLock::new(Rank::THREAD, credentials),
-            attention: AtomicU32::new(0),
+            files: SpinLock::new(Rank::THREAD, parts.files),
+            fs: SpinLock::new(Rank::THREAD, parts.fs),
+            start: SpinLock::new(Rank::THREAD, None),
             restart: SpinLock::new(Rank::THREAD, None),
+            attention: AtomicU32::new(0),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            restores_mask: AtomicBool::new(false),
+            no_new_privileges: AtomicBool::new(inherited.no_new_privileges),
+            personality: AtomicU32::new(inherited.personality),
+            timer_slack_ns: AtomicU64::new(inherited.timer_slack_ns),
+            minor_faults: AtomicU64::new(0),
         })
     }
 
@@ -168,6 +219,9 @@ impl Thread {
             credentials: Arc::new(Credentials::root(Account::of(0))),
             signals: ThreadSignals::default(),
             scheduling,
+            files: None,
+            fs: None,
+            inherited: Inherited::DEFAULT,
         })
     }
 
@@ -211,8 +265,68 @@ impl Thread {
 
     /// Acts for somebody else from now on.
     pub(super) fn set_credentials(&self, credentials: Arc<Credentials>) {
+        if self.tid() == self.process.pid().leader() {
+            self.process.set_credentials(credentials.clone());
+        }
         let former = core::mem::replace(&mut *self.credentials.lock(), credentials);
         drop(former);
+    }
+
+    /// The open files.
+    ///
+    /// # Panics
+    /// For a kernel thread, which has none, and for one that has ended; [`try_files`](Self::try_files) is for looking
+    /// at other threads.
+    #[must_use]
+    pub fn files(&self) -> Arc<FileTable> {
+        self.try_files().expect("a thread that makes system calls has a descriptor table")
+    }
+
+    /// The open files, unless it is a kernel thread or has ended.
+    #[must_use]
+    pub fn try_files(&self) -> Option<Arc<FileTable>> {
+        self.files.lock().clone()
+    }
+
+    /// Replaces the descriptor table and returns the former one.
+    #[must_use = "the former table's files are closed where this is dropped"]
+    pub(super) fn replace_files(&self, files: Option<Arc<FileTable>>) -> Option<Arc<FileTable>> {
+        core::mem::replace(&mut *self.files.lock(), files)
+    }
+
+    /// The place in the file system: root, working directory, umask.
+    ///
+    /// # Panics
+    /// As [`files`](Self::files).
+    #[must_use]
+    pub fn fs(&self) -> Arc<FsContext> {
+        self.try_fs().expect("a thread that makes system calls has a place in the file system")
+    }
+
+    /// The place in the file system, unless it is a kernel thread or has ended.
+    #[must_use]
+    pub fn try_fs(&self) -> Option<Arc<FsContext>> {
+        self.fs.lock().clone()
+    }
+
+    /// Replaces the place in the file system and returns the former one.
+    #[must_use = "the former place is given up where this is dropped"]
+    pub(super) fn replace_fs(&self, fs: Option<Arc<FsContext>>) -> Option<Arc<FsContext>> {
+        core::mem::replace(&mut *self.fs.lock(), fs)
+    }
+
+    /// The memory of its process.
+    #[must_use]
+    pub fn space(&self) -> Option<Arc<AddressSpace>> {
+        self.process.space()
+    }
+
+    pub(super) fn set_start(&self, start: Start) {
+        *self.start.lock() = Some(start);
+    }
+
+    pub(super) fn take_start(&self) -> Option<Start> {
+        self.start.lock().take()
     }
 
     /// Leaves word how restart_syscall(2) goes on. For calls that end with `ERESTART_RESTARTBLOCK`.
@@ -236,7 +350,83 @@ impl Thread {
     /// Whether a killable wait must end: the thread is to end.
     #[must_use]
     pub fn has_fatal_signal(&self) -> bool {
-        self.attention.load(Ordering::Acquire) & ATTENTION_KILL != 0
+        self.attention.load(Ordering::Acquire) & KILL != 0
+    }
+
+    /// Adds a reason to pass through the signal loop. The caller holds the process's signal lock.
+    pub(crate) fn set_attention(&self, reason: Attention) {
+        // Release pairs with the loads above: who sees the bit sees what was made pending before.
+        self.attention.fetch_or(reason as u32, Ordering::Release);
+    }
+
+    /// Replaces the reasons. The caller holds the process's signal lock, and is the thread itself or found one.
+    pub(crate) fn replace_attention(&self, reason: Option<Attention>) {
+        self.attention.store(reason.map_or(0, |reason| reason as u32), Ordering::Release);
+    }
+
+    /// Whether the signal mask is to be put back on the way to user mode. Asked by the thread itself.
+    pub(crate) fn restores_mask(&self) -> bool {
+        self.restores_mask.load(Ordering::Relaxed)
+    }
+
+    /// Remembers whether the signal mask is to be put back.
+    pub(crate) fn set_restores_mask(&self, restores: bool) {
+        self.restores_mask.store(restores, Ordering::Relaxed);
+    }
+
+    /// Whether no execve(2) gives it privileges.
+    #[must_use]
+    pub fn has_no_new_privileges(&self) -> bool {
+        self.no_new_privileges.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_no_new_privileges(&self) {
+        self.no_new_privileges.store(true, Ordering::Relaxed);
+    }
+
+    /// The execution domain (personality(2)).
+    #[must_use]
+    pub fn personality(&self) -> u32 {
+        self.personality.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_personality(&self, personality: u32) {
+        self.personality.store(personality, Ordering::Relaxed);
+    }
+
+    /// How much later than asked its sleeps may end, in nanoseconds.
+    #[must_use]
+    pub fn timer_slack_ns(&self) -> u64 {
+        self.timer_slack_ns.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_timer_slack_ns(&self, slack_ns: u64) {
+        self.timer_slack_ns.store(slack_ns, Ordering::Relaxed);
+    }
+
+    /// What a thread that it makes takes over.
+    pub(super) fn inherited(&self) -> Inherited {
+        Inherited {
+            no_new_privileges: self.has_no_new_privileges(),
+            personality: self.personality(),
+            timer_slack_ns: self.timer_slack_ns(),
+        }
+    }
+
+    /// How many page faults it had.
+    #[must_use]
+    pub fn minor_faults(&self) -> u64 {
+        self.minor_faults.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_fault(&self) {
+        self.minor_faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes over another id, as execve(2) by a thread that is not the first does. The caller holds the signal lock
+    /// and has taken the thread out of the process's list, which is ordered by id.
+    pub(super) fn set_tid(&self, tid: Tid) {
+        self.tid.store(tid.as_u32(), Ordering::Relaxed);
     }
 
     /// Where to store a zero and wake a futex at exit (set_tid_address(2)); 0 for nowhere.

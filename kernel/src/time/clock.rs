@@ -179,9 +179,7 @@ pub fn clock_was_set() -> (&'static WaitQueue, u64) {
 #[must_use]
 pub fn process_cpu_time(process: &Process) -> Nanos {
     charge_current();
-    let mut sum = Nanos::ZERO;
-    process.for_each_thread(|thread| sum = sum + thread.scheduling.cpu_time());
-    sum
+    crate::task::Usage::cpu_time_of(process)
 }
 
 /// CPU time of `thread`.

@@ -4,9 +4,9 @@ use arch::context::UserContext;
 
 use super::extended::{self, Extended};
 use super::{
-    CLEARED_FLAGS, CONTEXT, CONTEXT_FLAGS, CONTEXT_LINK, ERROR_CODE, EXTENDED_ADDRESS,
-    ExtendedLayout, FAULT_ADDRESS, FRAME_SIZE, INFO, MASK, OLD_MASK, REGISTERS, SELECTORS, STACK,
-    TRAP_NUMBER, put,
+    CLEARED_FLAGS, CONTEXT, CONTEXT_EXTENDED, CONTEXT_FLAGS, CONTEXT_LINK, ERROR_CODE,
+    EXTENDED_ADDRESS, ExtendedLayout, FAULT_ADDRESS, FRAME_SIZE, INFO, MASK, OLD_MASK, REGISTERS,
+    SELECTORS, STACK, TRAP_NUMBER, put,
 };
 use crate::signal::action::{Action, ActionFlags, Handler};
 use crate::signal::altstack::AlternateStack;
@@ -110,7 +110,8 @@ fn place(request: &Request<'_>) -> Option<(u64, u64)> {
 }
 
 fn fill_context(head: &mut [u8; FRAME_SIZE], request: &Request<'_>, image_address: u64) {
-    put(head, CONTEXT, CONTEXT_FLAGS);
+    let extended = if request.layout.is_legacy() { 0 } else { CONTEXT_EXTENDED };
+    put(head, CONTEXT, CONTEXT_FLAGS | extended);
     put(head, CONTEXT_LINK, 0);
     for (i, word) in request.stack.saved().to_words().into_iter().enumerate() {
         put(head, STACK + i * 8, word);

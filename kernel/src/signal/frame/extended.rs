@@ -13,7 +13,6 @@ pub const LEGACY_SIZE: usize = 512;
 const HEADER_SIZE: usize = 64;
 /// Where software's part of the legacy area starts (`struct _fpx_sw_bytes`).
 const SOFTWARE: usize = 464;
-const MXCSR: usize = 24;
 /// x87 and SSE: what the legacy area holds.
 const LEGACY_FEATURES: u64 = 3;
 /// Bytes of the second magic number.
@@ -22,7 +21,7 @@ const SECOND_MAGIC_SIZE: usize = 4;
 /// Bytes that a frame needs for the image and the magic number after it.
 #[must_use]
 pub fn written_size(layout: &ExtendedLayout) -> usize {
-    layout.size + SECOND_MAGIC_SIZE
+    if layout.is_legacy() { LEGACY_SIZE } else { layout.size + SECOND_MAGIC_SIZE }
 }
 
 /// An image and what is changed in it on the way to the user stack.
@@ -30,6 +29,12 @@ pub fn written_size(layout: &ExtendedLayout) -> usize {
 pub struct Extended<'a> {
     address: u64,
     image: &'a [u8],
+    tags: Option<Tags>,
+}
+
+/// What marks an image that is more than the legacy area.
+#[derive(Debug)]
+struct Tags {
     /// Replaces bytes from [`SOFTWARE`] up to the end of the header's bitmap.
     middle: [u8; LEGACY_SIZE - SOFTWARE + 8],
     second_magic: [u8; SECOND_MAGIC_SIZE],
@@ -38,6 +43,31 @@ pub struct Extended<'a> {
 impl<'a> Extended<'a> {
     /// The image, to be written at `address`.
     pub(super) fn new(address: u64, image: &'a [u8], layout: &ExtendedLayout) -> Self {
+        let tags = (!layout.is_legacy()).then(|| Tags::new(image, layout));
+        Self { address, image: &image[..layout.size], tags }
+    }
+
+    /// The pieces: addresses, and what to write there.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let at = |offset: usize| self.address + offset as u64;
+        let pieces = match &self.tags {
+            None => [Some((at(0), self.image)), None, None, None],
+            Some(tags) => {
+                let rest = SOFTWARE + tags.middle.len();
+                [
+                    Some((at(0), &self.image[..SOFTWARE])),
+                    Some((at(SOFTWARE), &tags.middle[..])),
+                    Some((at(rest), &self.image[rest..])),
+                    Some((at(self.image.len()), &tags.second_magic[..])),
+                ]
+            }
+        };
+        pieces.into_iter().flatten()
+    }
+}
+
+impl Tags {
+    fn new(image: &[u8], layout: &ExtendedLayout) -> Self {
         let mut middle = [0; LEGACY_SIZE - SOFTWARE + 8];
         let sizes = written_size(layout) as u64;
         put(&mut middle, 0, u64::from(FP_XSTATE_MAGIC1) | sizes << 32);
@@ -45,21 +75,7 @@ impl<'a> Extended<'a> {
         put(&mut middle, 16, layout.size as u64);
         // Debuggers take the legacy registers as present even in their initial state.
         put(&mut middle, LEGACY_SIZE - SOFTWARE, get(image, LEGACY_SIZE) | LEGACY_FEATURES);
-        let second_magic = FP_XSTATE_MAGIC2.to_ne_bytes();
-        Self { address, image: &image[..layout.size], middle, second_magic }
-    }
-
-    /// The pieces: addresses, and what to write there.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let rest = SOFTWARE + self.middle.len();
-        let at = |offset: usize| self.address + offset as u64;
-        [
-            (at(0), &self.image[..SOFTWARE]),
-            (at(SOFTWARE), &self.middle[..]),
-            (at(rest), &self.image[rest..]),
-            (at(self.image.len()), &self.second_magic[..]),
-        ]
-        .into_iter()
+        Self { middle, second_magic: FP_XSTATE_MAGIC2.to_ne_bytes() }
     }
 }
 
@@ -84,7 +100,8 @@ pub fn extent(legacy: &[u8; LEGACY_SIZE], layout: &ExtendedLayout) -> Extent {
     let extended_size = get_u32(legacy, SOFTWARE + 4) as usize;
     let features = get(legacy, SOFTWARE + 8);
     let size = get_u32(legacy, SOFTWARE + 16) as usize;
-    let plausible = magic == FP_XSTATE_MAGIC1
+    let plausible = !layout.is_legacy()
+        && magic == FP_XSTATE_MAGIC1
         && (LEGACY_SIZE + HEADER_SIZE..=layout.size).contains(&size)
         && size <= extended_size;
     if plausible { Extent::Full { size, features } } else { Extent::Legacy }
@@ -96,16 +113,16 @@ pub fn is_second_magic(bytes: [u8; SECOND_MAGIC_SIZE]) -> bool {
     u32::from_ne_bytes(bytes) == FP_XSTATE_MAGIC2
 }
 
-/// Turns a user's image, of which `extent` counts, into one that the processor can load.
+/// Turns a user's image, of which `extent` counts, into one to load.
 ///
-/// `image` has the machine's whole size, with the user's bytes in front. `None` for what the processor would refuse:
-/// reserved bits in MXCSR or in the header.
+/// `image` has the machine's whole size, with the user's bytes in front. `None` for a header that the processor would
+/// refuse. (Reserved bits of MXCSR are left to `arch::fpu`, which knows the processor's.)
 #[must_use]
 pub fn accept(mut image: Vec<u8>, extent: Extent, layout: &ExtendedLayout) -> Option<Vec<u8>> {
-    if get_u32(&image, MXCSR) & !layout.mxcsr_mask != 0 {
-        return None;
-    }
     image[SOFTWARE..LEGACY_SIZE].fill(0);
+    if layout.is_legacy() {
+        return Some(image);
+    }
     let present = match extent {
         Extent::Legacy => {
             image[LEGACY_SIZE..].fill(0);

@@ -42,9 +42,11 @@ pub const FRAME_SIZE: usize = INFO + super::info::INFO_SIZE;
 
 const _: () = assert!(FRAME_SIZE == 440 && INFO == 312);
 
-/// `uc_flags`: `UC_FP_XSTATE`, `UC_SIGCONTEXT_SS` and `UC_STRICT_RESTORE_SS` (`asm/ucontext.h`): extended state is
-/// present, and the stack selector is saved and restored strictly.
-const CONTEXT_FLAGS: u64 = 1 | 2 | 4;
+/// `uc_flags`: `UC_SIGCONTEXT_SS` and `UC_STRICT_RESTORE_SS` (`asm/ucontext.h`): the stack selector is saved, and
+/// restored strictly.
+const CONTEXT_FLAGS: u64 = 2 | 4;
+/// `UC_FP_XSTATE`: the image is more than the legacy area.
+const CONTEXT_EXTENDED: u64 = 1;
 /// Says that software's part of the image is filled in (`asm/sigcontext.h`).
 const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
 /// Follows the image, as a check against images that were moved without it.
@@ -63,8 +65,14 @@ pub struct ExtendedLayout {
     pub size: usize,
     /// The state components that it can hold (XCR0).
     pub features: u64,
-    /// The bits of MXCSR that may be set.
-    pub mxcsr_mask: u32,
+}
+
+impl ExtendedLayout {
+    /// Whether the processor has only the legacy area (no `XSAVE`).
+    #[must_use]
+    pub const fn is_legacy(&self) -> bool {
+        self.size <= extended::LEGACY_SIZE
+    }
 }
 
 fn put(bytes: &mut [u8], at: usize, value: u64) {

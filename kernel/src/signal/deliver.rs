@@ -1,0 +1,203 @@
+//! The loop that delivers signals until none is deliverable, on every way to user mode.
+//!
+//! [`deliver`] is called by a thread's life loop (`task::run`) and by nobody else. Each round takes one signal under the
+//! signal lock, and acts on it without the lock: a handler's frame is written, the process stops or ends. Several
+//! handlers nest: the frame of the second interrupts the first instruction of the first.
+
+use alloc::sync::Arc;
+
+use arch::context::UserContext;
+
+use super::action::{Action, ActionFlags};
+use super::choose::{Disposition, Source, dispose};
+use super::info::SignalInfo;
+use super::number::{Signal, SignalSet};
+use super::restart::{Before, Outcome, decide};
+use super::state::{ProcessSignals, StopNews};
+use super::{handler, mask, stop, timers};
+use crate::errno::Errno;
+use crate::task::{CoreFile, ExitStatus, Thread, exit, family, notify};
+
+/// restart_syscall(2).
+const RESTART_SYSCALL: u64 = linux_raw_sys::general::__NR_restart_syscall as u64;
+/// Bytes of the `syscall` instruction.
+const SYSCALL_LENGTH: u64 = 2;
+
+/// A system call that ended with a restart code, whose result user mode has not seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Interrupted {
+    /// The restart code.
+    pub code: Errno,
+    /// The number of the call: what `rax` held.
+    pub number: u64,
+}
+
+impl Interrupted {
+    /// Makes the registers such that the call runs again, goes on or fails.
+    fn settle(self, before: Before, context: &mut UserContext) {
+        context.rax = match decide(self.code, before) {
+            Outcome::Interrupted => {
+                context.rax = Errno::EINTR.to_register();
+                return;
+            }
+            Outcome::Again => self.number,
+            Outcome::Continue => RESTART_SYSCALL,
+        };
+        context.rip = context.rip.wrapping_sub(SYSCALL_LENGTH);
+    }
+}
+
+/// What one round found.
+enum Found {
+    Nothing,
+    /// A signal without effect.
+    Ignored,
+    Handler(Signal, SignalInfo, Action),
+    /// A stop signal; the process does not stop if `unless_orphaned` and its group is.
+    StopSignal {
+        signal: Signal,
+        unless_orphaned: bool,
+    },
+    /// The thread owes a group stop.
+    Stop,
+    /// The parent is to be told.
+    Announcement(StopNews),
+    /// The process ends by this signal.
+    Fatal(Signal),
+    /// The process is ending.
+    ProcessEnds(ExitStatus),
+    /// Another thread of the process calls execve(2).
+    Replaced,
+}
+
+/// Delivers signals to `thread`, the calling one, until none is deliverable.
+///
+/// `context` are the user registers; `interrupted` the call that they come from, if it wants to be restarted: it is
+/// settled when this returns. Does not return when the thread ends. May sleep.
+pub fn deliver(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    interrupted: &mut Option<Interrupted>,
+) {
+    loop {
+        while thread.has_pending_signal() {
+            deliver_one(thread, context, interrupted);
+        }
+        if let Some(call) = interrupted.take() {
+            call.settle(Before::Nothing, context);
+        }
+        if !restore_mask(thread) {
+            return;
+        }
+    }
+}
+
+fn deliver_one(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    interrupted: &mut Option<Interrupted>,
+) {
+    match take(thread) {
+        Found::Nothing | Found::Ignored => (),
+        Found::Handler(signal, info, action) => {
+            if let Some(call) = interrupted.take() {
+                let restarting = action.flags.contains(ActionFlags::RESTART);
+                let before =
+                    if restarting { Before::RestartingHandler } else { Before::OtherHandler };
+                call.settle(before, context);
+            }
+            handler::start(thread, context, signal, &info, &action);
+        }
+        Found::StopSignal { signal, unless_orphaned } => {
+            let family = family::lock();
+            if !unless_orphaned || !family::is_in_orphaned_group(thread.process(), &family) {
+                stop::begin(&mut thread.process().signals(), signal);
+            }
+        }
+        Found::Stop => stop::park(thread),
+        Found::Announcement(news) => {
+            notify::stopped_or_continued(thread.process(), news, &family::lock());
+        }
+        // Core files are not written yet, so the status never says that one was.
+        Found::Fatal(signal) => exit::end_process(ExitStatus::Killed(signal, CoreFile::Absent)),
+        Found::ProcessEnds(status) => exit::end_process(status),
+        Found::Replaced => exit::end_thread(ExitStatus::Exited(0)),
+    }
+}
+
+/// Takes the next thing to act on.
+fn take(thread: &Thread) -> Found {
+    let mut state = thread.process().signals();
+    if let Some(status) = state.exit {
+        return Found::ProcessEnds(status);
+    }
+    if state.of(thread).replaced {
+        return Found::Replaced;
+    }
+    if let Some(news) = state.stop.announcement.take() {
+        return Found::Announcement(news);
+    }
+    if state.of(thread).stop {
+        return Found::Stop;
+    }
+    if let Some(signal) = state.of(thread).fatal_fault {
+        return Found::Fatal(signal);
+    }
+    let mut found = take_signal(&mut state, thread);
+    state.refresh(thread);
+    drop(state);
+    if let Found::Handler(_, info, _) = &mut found {
+        timers::note_delivery(thread.process(), info);
+    }
+    found
+}
+
+fn take_signal(state: &mut ProcessSignals, thread: &Thread) -> Found {
+    let blocked = state.of(thread).blocked;
+    let Some((signal, info)) = dequeue(state, thread, blocked) else { return Found::Nothing };
+    let action = state.actions.get(signal);
+    let protection = state.protection;
+    match dispose(signal, &action, protection) {
+        Disposition::Ignore => Found::Ignored,
+        Disposition::Deliver(action) => {
+            if action.flags.contains(ActionFlags::RESET_HANDLER) {
+                state.actions.reset_handler(signal);
+            }
+            Found::Handler(signal, info, action)
+        }
+        disposition @ (Disposition::Stop | Disposition::StopUnlessOrphaned) => {
+            state.stop.may_begin = true;
+            let unless_orphaned = disposition == Disposition::StopUnlessOrphaned;
+            Found::StopSignal { signal, unless_orphaned }
+        }
+        Disposition::Terminate | Disposition::DumpCore => Found::Fatal(signal),
+    }
+}
+
+/// Takes the next signal that `blocked` does not hold, for the thread or for its process. If it comes from a timer,
+/// the caller tells [`timers::note_delivery`] once it has released the lock.
+pub(super) fn dequeue(
+    state: &mut ProcessSignals,
+    thread: &Thread,
+    blocked: SignalSet,
+) -> Option<(Signal, SignalInfo)> {
+    let (signal, source) = state.next_for(thread, blocked)?;
+    let info = match source {
+        Source::Thread => state.of_mut(thread).pending.take(signal),
+        Source::Process => state.pending.take(signal),
+    };
+    Some((signal, info))
+}
+
+/// Puts back the mask that a call like sigsuspend(2) replaced, when no handler did. Says whether there was one.
+fn restore_mask(thread: &Thread) -> bool {
+    if !thread.restores_mask() {
+        return false;
+    }
+    let mut state = thread.process().signals();
+    let own = state.of_mut(thread);
+    let Some(mask) = own.restored.take() else { return false };
+    thread.set_restores_mask(false);
+    mask::set(&mut state, thread, mask);
+    true
+}

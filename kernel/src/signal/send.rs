@@ -1,0 +1,358 @@
+//! Making a signal pending, and waking who is to take it.
+//!
+//! Entry points: [`to_process`], [`to_thread`], [`to_group`] and [`force`]. All but the last may be called from interrupt
+//! handlers. None of them sleeps; what memory they lack costs the signal's information, never the signal, except where
+//! sigqueue(3) promises an error.
+//!
+//! A SIGKILL, and any other signal that ends its target for certain, sets the process's exit status right here: it
+//! needs no memory, and no thread has to look at a queue to find out that it is to die.
+//!
+//! Locks: takes the target's signal lock, and inside it the locks of the scheduler.
+
+use super::action::Handler;
+use super::choose::Protection;
+use super::frame::build::FaultRecord;
+use super::info::SignalInfo;
+use super::number::{DefaultAction, Signal, SignalSet};
+use super::pending::{Charge, PendingSignals};
+use super::state::{ProcessSignals, StopNews, StopPhase};
+use crate::errno::{Errno, Result};
+use crate::scheduling::{self, WakeMask};
+use crate::task::family::FamilyGuard;
+use crate::task::group::ProcessGroup;
+use crate::task::{Attention, CoreFile, ExitStatus, Process, Thread};
+
+/// Sends `signal` to a process: any of its threads may take it.
+///
+/// # Errors
+/// `EAGAIN` when the information of a real-time signal cannot be queued, and its sender used rt_sigqueueinfo(2).
+pub fn to_process(process: &Process, signal: Signal, info: SignalInfo) -> Result<()> {
+    let mut state = process.signals();
+    let queued = post(&mut state, None, signal, info);
+    drop(state);
+    process.signal_readers().wake_all();
+    queued
+}
+
+/// Sends `signal` to one thread.
+///
+/// # Errors
+/// As [`to_process`].
+pub fn to_thread(thread: &Thread, signal: Signal, info: SignalInfo) -> Result<()> {
+    let process = thread.process();
+    let mut state = process.signals();
+    let queued = post(&mut state, Some(thread), signal, info);
+    drop(state);
+    process.signal_readers().wake_all();
+    queued
+}
+
+/// Sends `signal` to every process of a group, as the kernel does for a terminal.
+pub fn to_group(group: &ProcessGroup, signal: Signal, family: &FamilyGuard) {
+    for process in group.members(family) {
+        // A signal from the kernel is sent without information if need be, never refused.
+        let _sent = to_process(process, signal, SignalInfo::kernel(signal));
+    }
+}
+
+/// Raises `signal` in `thread`, the calling one, which cannot go on without taking it: when it is blocked, ignored or
+/// not handled, the process ends, whatever protects it otherwise.
+pub fn force(thread: &Thread, signal: Signal, info: SignalInfo) {
+    let mut state = thread.process().signals();
+    force_locked(&mut state, thread, signal, info);
+}
+
+/// As [`force`], for a fault of the processor that the handler's frame is to show.
+pub fn force_fault(thread: &Thread, signal: Signal, info: SignalInfo, fault: FaultRecord) {
+    let mut state = thread.process().signals();
+    state.of_mut(thread).fault = fault;
+    force_locked(&mut state, thread, signal, info);
+}
+
+/// Ends the process by `signal`, whatever its action: not even the frame for its handler can be written.
+pub(super) fn force_fatal(thread: &Thread, signal: Signal) {
+    let mut state = thread.process().signals();
+    state.of_mut(thread).fatal_fault = Some(signal);
+    state.refresh(thread);
+}
+
+fn force_locked(state: &mut ProcessSignals, thread: &Thread, signal: Signal, info: SignalInfo) {
+    let action = state.actions.get(signal);
+    let own = state.of_mut(thread);
+    let handled = matches!(action.handler, Handler::Catch(_)) && !own.blocked.contains(signal);
+    if handled {
+        let charge = Charge::Nobody;
+        if own.pending.add(signal, info, charge).is_err() {
+            own.pending.add_without_info(signal);
+        }
+    } else {
+        own.fatal_fault = Some(signal);
+    }
+    state.refresh(thread);
+}
+
+/// Ends the process of `state`: every thread sees it on its way to user mode, and no sleep that a kill may end lasts.
+/// The first status counts.
+pub fn begin_exit(state: &mut ProcessSignals, status: ExitStatus) {
+    if state.exit.is_some() {
+        return;
+    }
+    state.exit = Some(status);
+    state.stop.may_begin = false;
+    state.for_each_thread(|thread, own| {
+        own.stop = false;
+        thread.set_attention(Attention::Kill);
+        scheduling::wake_for_fatal_signal(&thread.to_arc());
+    });
+}
+
+/// Ends all threads of the process of `state` but `survivor`, which calls execve(2).
+///
+/// # Errors
+/// `EAGAIN` when another thread has begun the same, or the process is ending.
+pub(crate) fn begin_replacement(state: &mut ProcessSignals, survivor: &Thread) -> Result<()> {
+    if state.exit.is_some() || state.replacing {
+        return Err(Errno::EAGAIN);
+    }
+    state.replacing = true;
+    state.stop.may_begin = false;
+    state.for_each_thread(|thread, own| {
+        own.stop = false;
+        if !core::ptr::eq(thread, survivor) {
+            own.replaced = true;
+            thread.set_attention(Attention::Kill);
+            scheduling::wake_for_fatal_signal(&thread.to_arc());
+        }
+    });
+    if let StopPhase::Stopping(..) = state.stop.phase {
+        state.stop.phase = StopPhase::Running;
+    }
+    Ok(())
+}
+
+/// Makes `signal` pending for `target`, or for the whole process.
+fn post(
+    state: &mut ProcessSignals,
+    target: Option<&Thread>,
+    signal: Signal,
+    info: SignalInfo,
+) -> Result<()> {
+    if state.exit.is_some() {
+        return Ok(());
+    }
+    cancel_opposites(state, signal);
+    if is_discarded(state, target, signal) {
+        return Ok(());
+    }
+    if is_deadly(state, target, signal) {
+        begin_exit(state, ExitStatus::Killed(signal, CoreFile::Absent));
+        return Ok(());
+    }
+    let charge = charge(state, signal, &info);
+    let pending = match target {
+        Some(thread) => &mut state.key.rw(&thread.signals).pending,
+        None => &mut state.pending,
+    };
+    enqueue(pending, signal, info, charge)?;
+    wake_taker(state, target, signal);
+    Ok(())
+}
+
+/// SIGCONT takes back pending stops and ends a stop; a stop signal takes back a pending SIGCONT.
+fn cancel_opposites(state: &mut ProcessSignals, signal: Signal) {
+    if SignalSet::STOP.contains(signal) {
+        state.discard(SignalSet::of(&[Signal::SIGCONT]));
+    } else if signal == Signal::SIGCONT {
+        state.discard(SignalSet::STOP);
+        resume(state);
+    } else if signal == Signal::SIGKILL {
+        state.stop.may_begin = false;
+    }
+}
+
+/// Ends a group stop, whole or half done.
+fn resume(state: &mut ProcessSignals) {
+    state.stop.may_begin = false;
+    let former = core::mem::replace(&mut state.stop.phase, StopPhase::Running);
+    let news = match former {
+        StopPhase::Running => None,
+        // The parent hears of the stop that was under way and of nothing else, as on Linux.
+        StopPhase::Stopping(signal, _) => Some(StopNews::Stopped(signal)),
+        StopPhase::Stopped(_) => {
+            state.stop.unreported = Some(StopNews::Continued);
+            Some(StopNews::Continued)
+        }
+    };
+    if news.is_none() {
+        return;
+    }
+    state.stop.announcement = news;
+    state.for_each_thread(|thread, own| {
+        own.stop = false;
+        thread.set_attention(Attention::Signal);
+        scheduling::wake_thread(&thread.to_arc(), WakeMask::CONTINUE);
+    });
+}
+
+/// Whether the signal has no effect on anybody. One that is blocked is kept: its action may change.
+fn is_discarded(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) -> bool {
+    let Some(judge) = target.or_else(|| state.main_thread()) else { return true };
+    if signal == Signal::SIGKILL || signal == Signal::SIGSTOP {
+        return state.protection == Protection::Init;
+    }
+    if state.of(judge).blocked.contains(signal) {
+        return false;
+    }
+    let action = state.actions.get(signal);
+    let spared = state.protection == Protection::Init && action.handler == Handler::Default;
+    spared || action.ignores(signal)
+}
+
+/// Whether taking the signal could have no other outcome than the end of the process, without a core file.
+fn is_deadly(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) -> bool {
+    if signal == Signal::SIGKILL {
+        return true;
+    }
+    let stopped = matches!(state.stop.phase, StopPhase::Stopped(_));
+    let default = state.actions.get(signal).handler == Handler::Default;
+    // Whoever is stopped takes nothing else before SIGCONT.
+    default
+        && !stopped
+        && state.protection == Protection::None
+        && signal.default_action() == DefaultAction::Terminate
+        && taker_is_free(state, target, signal)
+}
+
+/// Whether somebody can take the signal at once, and does not wait for it in rt_sigtimedwait(2).
+fn taker_is_free(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) -> bool {
+    let free = |thread: &Thread| {
+        let own = state.of(thread);
+        !own.exiting && !own.blocked.contains(signal)
+    };
+    match target {
+        Some(thread) => free(thread),
+        None => state.threads.iter().any(free),
+    }
+}
+
+/// The kernel's signals and those of kill(2) are queued past the limit, as they carry no more than anybody may send.
+fn charge(state: &ProcessSignals, signal: Signal, info: &SignalInfo) -> Charge {
+    let account = state.account.clone();
+    if !signal.is_real_time() && info.code() >= 0 {
+        Charge::Unlimited(account)
+    } else {
+        Charge::Limited(account, state.queue_limit)
+    }
+}
+
+/// # Errors
+/// `EAGAIN` where losing the information would be noticed: for real-time signals that were not sent by kill(2).
+fn enqueue(
+    pending: &mut PendingSignals,
+    signal: Signal,
+    info: SignalInfo,
+    charge: Charge,
+) -> Result<()> {
+    let must_keep = signal.is_real_time() && info.code() != super::Code::SI_USER;
+    match pending.add(signal, info, charge) {
+        Err(errno) if must_keep => Err(errno),
+        Err(_) => {
+            pending.add_without_info(signal);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Wakes a thread that can take the signal: its target, else the main thread if it can, else one that has nothing to
+/// take yet, else any. When all block it, it stays pending.
+fn wake_taker(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) {
+    let accepts = |thread: &&Thread| state.of(thread).accepts(signal);
+    let taker = match target {
+        Some(thread) => Some(thread).filter(accepts),
+        None => {
+            let main = state.main_thread().filter(accepts);
+            let idle = |thread: &&Thread| accepts(thread) && !thread.has_pending_signal();
+            main.or_else(|| state.threads.iter().find(idle))
+                .or_else(|| state.threads.iter().find(accepts))
+        }
+    };
+    if let Some(thread) = taker {
+        alert(thread);
+    }
+}
+
+/// Makes `thread` pass through the signal loop soon: ends an interruptible sleep, and interrupts it in user mode.
+pub(super) fn alert(thread: &Thread) {
+    thread.set_attention(Attention::Signal);
+    scheduling::wake_for_signal(&thread.to_arc());
+}
+
+/// Hands what `thread` would have taken to others: it will block `signals`, or end.
+pub(super) fn retarget(state: &ProcessSignals, thread: &Thread, signals: SignalSet) {
+    let mut rest = state.pending.set().intersection(signals);
+    for other in &state.threads {
+        let own = state.of(other);
+        if rest.is_empty() || core::ptr::eq(other, thread) || own.exiting {
+            continue;
+        }
+        let takes: SignalSet = rest.iter().filter(|&signal| own.accepts(signal)).collect();
+        if takes.is_empty() {
+            continue;
+        }
+        rest = rest.difference(takes);
+        if !other.has_pending_signal() {
+            alert(other);
+        }
+    }
+}
+
+/// Sends the signal of an expired POSIX timer, to one thread or to the process. Says whether it will be delivered with
+/// its information. One is queued even where the same signal is pending already, for each timer waits for its own.
+pub(crate) fn from_timer(
+    process: &Process,
+    thread: Option<&Thread>,
+    signal: Signal,
+    info: SignalInfo,
+) -> bool {
+    let mut state = process.signals();
+    if state.exit.is_some() {
+        return true;
+    }
+    cancel_opposites(&mut state, signal);
+    if is_discarded(&state, thread, signal) {
+        return false;
+    }
+    if is_deadly(&state, thread, signal) {
+        begin_exit(&mut state, ExitStatus::Killed(signal, CoreFile::Absent));
+        return true;
+    }
+    let pending = match thread {
+        Some(thread) => &mut state.of_mut(thread).pending,
+        None => &mut state.pending,
+    };
+    let queued = pending.append(signal, info, Charge::Nobody).is_ok();
+    if !queued {
+        pending.add_without_info(signal);
+    }
+    wake_taker(&state, thread, signal);
+    drop(state);
+    process.signal_readers().wake_all();
+    queued
+}
+
+/// `thread` is ending: it takes no more signals, and others take those that it could have taken.
+pub(crate) fn retire(state: &mut ProcessSignals, thread: &Thread) {
+    let own = state.of_mut(thread);
+    own.exiting = true;
+    let taken = SignalSet::ALL.difference(own.blocked);
+    if state.exit.is_none() {
+        retarget(state, thread, taken);
+    }
+}
+
+/// Sends `signal` with information as the kernel makes it, to the process of `parent`.
+pub(crate) fn from_kernel(process: &Process, signal: Signal) {
+    // Without information if need be, never refused.
+    let _sent = to_process(process, signal, SignalInfo::kernel(signal));
+}

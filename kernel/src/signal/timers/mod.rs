@@ -1,0 +1,255 @@
+//! Timers that send signals: the three interval timers, alarm(2), POSIX timers, and the limit on CPU time.
+//!
+//! All are [`Alarm`]s: a clock, a time, an interval. On the clocks of real time the kernel's timer fires at that time. On
+//! CPU clocks it fires when the time *can* have been reached, if every thread ran all along, looks, and waits for the
+//! rest; so a program that sleeps pays nothing, and no tick has to look at limits.
+//!
+//! A POSIX timer whose signal is pending does not fire again until the signal is delivered: what it missed is counted
+//! then (its overrun), so no interval is too short to be served ([`note_delivery`]).
+//!
+//! Lock: one per process, rank `PROCESS`, interrupts off: timers fire in interrupt handlers. Signals are sent after it
+//! was released.
+
+mod alarm;
+pub(super) mod calls;
+mod posix;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+
+use arch::sync::{Irq, Rank, SpinLock};
+use arch::time::Nanos;
+
+pub(super) use alarm::{Alarm, AlarmClock, Setting};
+use posix::{PosixTimer, Target};
+
+use super::info::SignalInfo;
+use super::number::Signal;
+use super::send;
+use crate::errno::{Errno, Result};
+use crate::task::{Process, Resource, Usage};
+use crate::time::Timer;
+
+/// The interval timers of setitimer(2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Interval {
+    /// Real time; SIGALRM.
+    Real,
+    /// The process's time in user mode; SIGVTALRM.
+    Virtual,
+    /// The process's CPU time; SIGPROF.
+    Profiling,
+}
+
+impl Interval {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Real => Signal::SIGALRM,
+            Self::Virtual => Signal::SIGVTALRM,
+            Self::Profiling => Signal::SIGPROF,
+        }
+    }
+
+    fn clock(self) -> AlarmClock {
+        match self {
+            Self::Real => AlarmClock::Monotonic,
+            Self::Virtual => AlarmClock::ProcessUser,
+            Self::Profiling => AlarmClock::ProcessCpu,
+        }
+    }
+}
+
+/// Which alarm a kernel timer belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Which {
+    Interval(Interval),
+    Posix(i32),
+    CpuLimit,
+}
+
+/// The timers of one process.
+pub struct Timers {
+    process: Weak<Process>,
+    state: SpinLock<State, Irq>,
+}
+
+#[derive(Default)]
+struct State {
+    intervals: [Option<Armed>; 3],
+    posix: BTreeMap<i32, PosixTimer>,
+    next_id: i32,
+    cpu_limit: Option<Armed>,
+}
+
+/// An alarm and the kernel's timer that serves it.
+struct Armed {
+    alarm: Alarm,
+    timer: Timer,
+}
+
+impl Armed {
+    /// Sets the kernel's timer to when the alarm can ring next.
+    fn schedule(&self, process: &Process) {
+        match self.alarm.earliest(process) {
+            Some(at) => self.timer.arm(at),
+            None => {
+                // If the callback is under way, it finds nothing due.
+                let _was_armed = self.timer.cancel();
+            }
+        }
+    }
+}
+
+impl Timers {
+    /// No timers for the process that `process` refers to.
+    pub(crate) fn new(process: Weak<Process>) -> Self {
+        Self { process, state: SpinLock::new(Rank::PROCESS, State::default()) }
+    }
+
+    /// A kernel timer that rings alarm `which` of this process.
+    fn kernel_timer(&self, which: Which) -> Timer {
+        let process = self.process.clone();
+        Timer::new(move |_| {
+            if let Some(process) = process.upgrade() {
+                process.timers.expire(&process, which);
+            }
+        })
+    }
+
+    /// Sets an interval timer and returns what was left of it.
+    pub(super) fn set_interval(&self, process: &Process, which: Interval, new: Setting) -> Setting {
+        let fresh = Armed {
+            alarm: Alarm::new(which.clock()),
+            timer: self.kernel_timer(Which::Interval(which)),
+        };
+        let mut state = self.state.lock();
+        let armed = state.intervals[which as usize].get_or_insert(fresh);
+        let former = armed.alarm.setting(process);
+        armed.alarm.set(new, process);
+        armed.schedule(process);
+        former
+    }
+
+    /// What is left of an interval timer.
+    pub(super) fn interval(&self, process: &Process, which: Interval) -> Setting {
+        let state = self.state.lock();
+        let armed = state.intervals[which as usize].as_ref();
+        armed.map_or(Setting::DISARMED, |armed| armed.alarm.setting(process))
+    }
+
+    /// `RLIMIT_CPU` has changed, or the process is new: look when it can be reached.
+    pub(crate) fn watch_cpu_limit(&self) {
+        let Some(process) = self.process.upgrade() else { return };
+        let soft = process.limit(Resource::Cpu);
+        let fresh = Armed {
+            alarm: Alarm::new(AlarmClock::ProcessCpu),
+            timer: self.kernel_timer(Which::CpuLimit),
+        };
+        let mut state = self.state.lock();
+        let armed = state.cpu_limit.get_or_insert(fresh);
+        armed
+            .alarm
+            .ring_at((soft != u64::MAX).then(|| Nanos::from_secs(soft)), Nanos::from_secs(1));
+        armed.schedule(&process);
+    }
+
+    /// Something may be due. In an interrupt handler.
+    fn expire(&self, process: &Arc<Process>, which: Which) {
+        let mut state = self.state.lock();
+        match which {
+            Which::Interval(interval) => {
+                let Some(armed) = &mut state.intervals[interval as usize] else { return };
+                let rings = armed.alarm.ring(process) > 0;
+                armed.schedule(process);
+                drop(state);
+                if rings {
+                    send::from_kernel(process, interval.signal());
+                }
+            }
+            Which::CpuLimit => {
+                let Some(armed) = &mut state.cpu_limit else { return };
+                let rings = armed.alarm.ring(process) > 0;
+                armed.schedule(process);
+                drop(state);
+                if rings {
+                    exceed_cpu_limit(process);
+                }
+            }
+            Which::Posix(id) => {
+                let Some(timer) = state.posix.get_mut(&id) else { return };
+                let Some(signal) = timer.expire(process) else { return };
+                drop(state);
+                let sent = signal.send(process);
+                if !sent {
+                    self.rearm_unsent(process, id);
+                }
+            }
+        }
+    }
+
+    /// The signal of a POSIX timer was discarded, or lost its information: nobody will deliver it, so the timer goes on now.
+    fn rearm_unsent(&self, process: &Process, id: i32) {
+        let mut state = self.state.lock();
+        if let Some(timer) = state.posix.get_mut(&id) {
+            timer.go_on(process);
+        }
+    }
+
+    /// Makes a POSIX timer and returns its id.
+    ///
+    /// # Errors
+    /// `EAGAIN` when there are too many.
+    fn create_posix(&self, clock: AlarmClock, target: Target) -> Result<i32> {
+        let id = {
+            let mut state = self.state.lock();
+            let id = state.next_id;
+            state.next_id = id.checked_add(1).ok_or(Errno::EAGAIN)?;
+            id
+        };
+        let armed = Armed { alarm: Alarm::new(clock), timer: self.kernel_timer(Which::Posix(id)) };
+        let timer = PosixTimer::new(id, armed, target);
+        self.state.lock().posix.insert(id, timer);
+        Ok(id)
+    }
+
+    /// Calls `act` on the POSIX timer `id`.
+    ///
+    /// # Errors
+    /// `EINVAL` when there is none.
+    fn with_posix<R>(&self, id: i32, act: impl FnOnce(&mut PosixTimer) -> R) -> Result<R> {
+        self.state.lock().posix.get_mut(&id).map(act).ok_or(Errno::EINVAL)
+    }
+
+    fn delete_one(&self, id: i32) -> Result<()> {
+        let timer = self.state.lock().posix.remove(&id);
+        timer.map(drop).ok_or(Errno::EINVAL)
+    }
+
+    /// Deletes the POSIX timers: execve(2).
+    pub(crate) fn delete_posix(&self) {
+        let former = core::mem::take(&mut self.state.lock().posix);
+        drop(former);
+    }
+
+    /// Deletes all timers: the process has ended.
+    pub(crate) fn delete_all(&self) {
+        let former = core::mem::take(&mut *self.state.lock());
+        drop(former);
+    }
+}
+
+/// SIGXCPU at the soft limit and each second after it, SIGKILL at the hard one.
+fn exceed_cpu_limit(process: &Process) {
+    let used = Usage::cpu_time_of(process).as_secs();
+    let hard = process.hard_cpu_limit();
+    send::from_kernel(process, if used >= hard { Signal::SIGKILL } else { Signal::SIGXCPU });
+}
+
+/// `info` is about to be delivered: if a POSIX timer sent it, its overrun is filled in and the timer goes on.
+pub(super) fn note_delivery(process: &Process, info: &mut SignalInfo) {
+    let Some(id) = info.timer_id() else { return };
+    let mut state = process.timers.state.lock();
+    if let Some(overrun) = state.posix.get_mut(&id).and_then(|timer| timer.delivered(process)) {
+        info.set_overrun(overrun);
+    }
+}

@@ -1,0 +1,27 @@
+//! What execve(2) notes about the program that a process runs. Key type: [`Image`].
+
+use core::ops::Range;
+
+use crate::fs::Path;
+
+/// A program in memory. The addresses are those of `prctl(PR_SET_MM)`: what `/proc/PID` shows, and nothing that the
+/// kernel relies on.
+#[derive(Clone, Default)]
+pub struct Image {
+    /// The file that was executed.
+    pub executable: Option<Path>,
+    /// The argument strings.
+    pub arguments: Range<u64>,
+    /// The environment strings.
+    pub environment: Range<u64>,
+    /// The code.
+    pub code: Range<u64>,
+    /// The data.
+    pub data: Range<u64>,
+    /// The stack pointer at the start.
+    pub stack_start: u64,
+    /// Where the heap (brk(2)) starts.
+    pub heap_start: u64,
+    /// The auxiliary vector.
+    pub auxiliary: alloc::vec::Vec<[u64; 2]>,
+}

@@ -1,0 +1,134 @@
+//! The life of a thread that runs user code: one loop, and the only way to user mode.
+//!
+//! ```text
+//!          ┌──────────────────────────────────────────────────────────┐
+//!          ▼                                                          │
+//!   common exit: reschedule if asked; deliver signals until none is  │
+//!   deliverable; and again, until there is nothing to do with interrupts off
+//!          │                                                          │
+//!          ▼                                                          │
+//!   arch::enter_user ── Syscall, PageFault, Exception, Interrupt ─▶ handle
+//! ```
+//!
+//! Because every way to user mode passes the common exit, signals are delivered on every return to user mode.
+//! Between its last look and the entry, interrupts are off: who makes a signal pending after the look sends an
+//! interrupt that ends user mode at once.
+
+use alloc::sync::Arc;
+
+use arch::addr::UserAddr;
+use arch::context::{Exit, UserContext};
+use arch::{enter_user, interrupts};
+
+use super::current;
+use super::exit;
+use super::faults;
+use super::status::ExitStatus;
+use super::thread::Thread;
+use crate::cpu;
+use crate::errno::Result;
+use crate::memory::user::UserPtr;
+use crate::scheduling;
+use crate::signal::deliver::{Interrupted, deliver};
+use crate::syscall::{Caller, dispatch};
+
+/// What a new thread does before it first enters user mode.
+pub(crate) enum Start {
+    /// It was made by fork or clone, and goes on with these registers.
+    Forked {
+        /// Its registers.
+        context: UserContext,
+        /// Where to store its id (`CLONE_CHILD_SETTID`).
+        store_id: Option<u64>,
+    },
+    /// It loads a program: the first process.
+    Program(fn(&Arc<Thread>) -> Result<UserContext>),
+}
+
+/// What every user thread runs, from its first moment on its kernel stack.
+pub(super) fn start() -> ! {
+    let thread = current().to_arc();
+    let context = match thread.take_start() {
+        Some(Start::Forked { context, store_id }) => {
+            if let Some(address) = store_id.and_then(UserAddr::try_new) {
+                // An address that faults is the program's own mistake.
+                let _stored = UserPtr::new(address).write(&thread.tid().as_u32());
+            }
+            context
+        }
+        Some(Start::Program(load)) => match load(&thread) {
+            Ok(context) => context,
+            Err(errno) => {
+                crate::log_error!("the first program cannot be executed: {errno}");
+                drop(thread);
+                exit::end_process(ExitStatus::Exited(127))
+            }
+        },
+        None => unreachable!("a user thread is started with something to do"),
+    };
+    live(&thread, context)
+}
+
+/// The loop. Ends when the thread does.
+fn live(thread: &Arc<Thread>, mut context: UserContext) -> ! {
+    let mut interrupted = None;
+    loop {
+        prepare_for_user_mode(thread, &mut context, &mut interrupted);
+        cpu::enter_user_mode();
+        let reason = enter_user(&mut context);
+        cpu::leave_user_mode();
+        if let Exit::Interrupt { vector } = reason {
+            // Acknowledged with interrupts off, as it came.
+            arch::dispatch_interrupt(vector);
+            interrupts::enable();
+            continue;
+        }
+        interrupts::enable();
+        match reason {
+            Exit::Syscall => interrupted = system_call(thread, &mut context),
+            Exit::PageFault { address, access, error_code } => {
+                faults::page_fault(thread, address, access, error_code);
+            }
+            Exit::Exception { vector, error_code } => {
+                faults::exception(thread, &context, vector, error_code);
+            }
+            Exit::Interrupt { .. } => (),
+        }
+    }
+}
+
+/// Runs the system call that the registers describe. Returns it if it wants to be restarted.
+fn system_call(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interrupted> {
+    let number = context.rax;
+    let result = dispatch(&mut Caller { thread, context });
+    match result {
+        Ok(value) => {
+            context.rax = value as u64;
+            None
+        }
+        Err(code) if code.is_restart() => Some(Interrupted { code, number }),
+        Err(errno) => {
+            context.rax = errno.to_register();
+            None
+        }
+    }
+}
+
+/// The common exit. Returns with interrupts off and nothing left to do.
+fn prepare_for_user_mode(
+    thread: &Arc<Thread>,
+    context: &mut UserContext,
+    interrupted: &mut Option<Interrupted>,
+) {
+    loop {
+        scheduling::preempt_if_requested();
+        if thread.has_pending_signal() || interrupted.is_some() || thread.restores_mask() {
+            deliver(thread, context, interrupted);
+        }
+        let _was_enabled = interrupts::disable();
+        if !thread.has_pending_signal() && !arch::preempt::requested() {
+            return;
+        }
+        interrupts::enable();
+    }
+}
