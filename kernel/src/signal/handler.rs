@@ -158,7 +158,7 @@ fn read_image(image_address: u64) -> Result<Vec<u8>> {
         Extent::Legacy => (LEGACY_SIZE, LEGACY_ALIGNMENT),
         Extent::Full { size, .. } => (size, FULL_ALIGNMENT),
     };
-    if image_address % alignment != 0 {
+    if !image_address.is_multiple_of(alignment) {
         return Err(Errno::EFAULT);
     }
     let mut image = Vec::new();

@@ -4,7 +4,7 @@
 //!   [`current`] is the running thread. A thread's life is the loop in `run`.
 //! - [`table`] finds both by id; [`family`] is the lock over kinship, [`group`] has process groups and sessions.
 //! - [`Credentials`] and [`Limits`] are immutable values behind an `Arc`, so fork shares them.
-//! - `fork`, [`exec`], `exit` and `wait` are the stations of a process's life; `notify` tells parents.
+//! - `fork`, `exec`, `exit` and `wait` are the stations of a process's life; `notify` tells parents.
 //!
 //! Locks, in order of acquisition: family (`PROCESS_TABLE`), a process's timers (`PROCESS`), its signal lock
 //! (`SIGNAL`), its signal actions (`ACTIONS`), the small locks of a thread or process (`THREAD`); the shards of the id
@@ -15,7 +15,7 @@ mod calls;
 mod clone_flags;
 mod credentials;
 mod current;
-pub mod exec;
+mod exec;
 pub(crate) mod exit;
 pub mod family;
 mod faults;
@@ -26,7 +26,7 @@ mod id;
 mod image;
 mod limits;
 pub(crate) mod notify;
-pub mod oom;
+mod oom;
 pub(crate) mod pidfd;
 mod process;
 mod run;
@@ -41,10 +41,12 @@ pub use account::Account;
 pub use calls::{SYSCALLS, host_name, release, version};
 pub use credentials::{Capability, CapabilitySet, Credentials, Ids};
 pub use current::{CurrentThread, current, set_current, try_current};
+pub use exec::{NewProgram, Privileges, become_single_threaded, replace_image};
 pub use first::spawn_first;
 pub use id::{ID_LIMIT, Pid, Tid};
 pub use image::Image;
 pub use limits::{INFINITY, Limit, Limits, Privilege, Resource};
+pub use oom::{Killed, kill_one};
 pub use pidfd::Pidfd;
 pub use process::Process;
 pub use status::{CoreFile, ExitStatus};
