@@ -19,9 +19,10 @@ use super::metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statis
 use super::mount::{Mount, MountFlags};
 use super::operations::FileOperations;
 use super::path::Path;
+use super::table::CloseOnExec;
 use super::tmpfs::anonymous_device;
 use crate::errno::{Errno, Result};
-use crate::task::Credentials;
+use crate::task::{Credentials, Resource, Thread};
 
 /// What a file without a name is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -135,6 +136,25 @@ impl AnonymousInode {
         let dentry = Dentry::detached(self.clone(), label.as_bytes())?;
         File::new(Path { mount: mount_of(self.kind)?, dentry }, operations, flags)
     }
+}
+
+/// Makes a file without a name that behaves as `operations` say, and gives it the lowest free descriptor of `thread`'s
+/// process. `O_CLOEXEC` in `flags` concerns the descriptor. Returns the descriptor.
+///
+/// # Errors
+/// `EMFILE`, `ENOMEM`.
+pub fn open_descriptor(
+    thread: &Thread,
+    kind: AnonymousKind,
+    operations: Arc<dyn FileOperations>,
+    flags: OpenFlags,
+) -> Result {
+    let files = thread.files();
+    let reservation = files.reserve(0, thread.process().limit(Resource::OpenFiles))?;
+    let inode = AnonymousInode::new(kind, &thread.credentials(), None);
+    let file = inode.open_file(operations, flags)?;
+    let close_on_exec = CloseOnExec::from_flag(flags.contains(OpenFlags::CLOSE_ON_EXEC));
+    Ok(reservation.install(file, close_on_exec)?.0 as usize)
 }
 
 impl Inode for AnonymousInode {

@@ -41,11 +41,21 @@ pub struct Registration {
 /// In the order of registration. Small, and searched only when a device is opened by a path.
 static DEVICES: SpinLock<Vec<Registration>> = SpinLock::new(Rank::FILE, Vec::new());
 
+/// Devices with as many minor numbers as they like.
+static MAJORS: SpinLock<Vec<(u32, Arc<dyn CharacterDevice>)>> =
+    SpinLock::new(Rank::FILE, Vec::new());
+
 /// Announces a character device; a later one of the same number takes its place.
 pub fn register(registration: Registration) {
     let mut devices = DEVICES.lock();
     devices.retain(|other| other.number != registration.number);
     devices.push(registration);
+}
+
+/// Lets `device` open every minor number of `major` that was not registered on its own. Such devices have no nodes in
+/// devtmpfs; a file system of their own shows them.
+pub fn register_major(major: u32, device: Arc<dyn CharacterDevice>) {
+    MAJORS.lock().push((major, device));
 }
 
 /// Every registered device, in the order of registration.
@@ -63,10 +73,16 @@ pub fn open(
     path: &Path,
     flags: OpenFlags,
 ) -> Result<Arc<dyn FileOperations>> {
-    let device = {
-        let devices = DEVICES.lock();
-        let found = devices.iter().find(|other| other.number == number);
-        found.map(|registration| registration.device.clone()).ok_or(Errno::ENXIO)?
-    };
+    let device = find(number).or_else(|| find_major(number.major)).ok_or(Errno::ENXIO)?;
     device.open(number.minor, path, flags)
+}
+
+fn find(number: DeviceNumber) -> Option<Arc<dyn CharacterDevice>> {
+    let devices = DEVICES.lock();
+    devices.iter().find(|other| other.number == number).map(|found| found.device.clone())
+}
+
+fn find_major(major: u32) -> Option<Arc<dyn CharacterDevice>> {
+    let majors = MAJORS.lock();
+    majors.iter().find(|(other, _)| *other == major).map(|(_, device)| device.clone())
 }

@@ -6,6 +6,7 @@ use super::inode::FileSystem;
 use super::tmpfs::{Options, TmpFs};
 use super::{devtmpfs, procfs, sysfs};
 use crate::errno::{Errno, Result};
+use crate::tty::devpts;
 
 /// A type of file system.
 pub struct FileSystemType {
@@ -21,6 +22,7 @@ pub const FILE_SYSTEMS: &[FileSystemType] = &[
     FileSystemType { name: "tmpfs", open: |options| new_tmpfs("tmpfs", options) },
     FileSystemType { name: "ramfs", open: |options| new_tmpfs("ramfs", options) },
     FileSystemType { name: "proc", open: |_| procfs::instance() },
+    FileSystemType { name: "devpts", open: |_| devpts::instance() },
     FileSystemType { name: "devtmpfs", open: |_| devtmpfs::instance() },
 ];
 

@@ -102,7 +102,7 @@ impl Timestamp {
     /// The time now.
     #[must_use]
     pub fn now() -> Self {
-        Self::from_nanoseconds(super::stand_in::realtime())
+        Self::from_nanoseconds(crate::time::realtime().0)
     }
 
     /// The time `nanoseconds` after the epoch.

@@ -12,7 +12,10 @@ use super::file::File;
 use super::inode::EntryVisitor;
 use super::poll::{PollEvents, PollTable};
 use crate::errno::{Errno, Result};
+use crate::event::{EventPoll, TimerFile};
+use crate::pipe::PipeEnd;
 use crate::signal::SignalFd;
+use crate::socket::Socket;
 use crate::task::Pidfd;
 
 /// What offsets mean to a file.
@@ -50,6 +53,21 @@ pub enum Allocation {
     PunchHole,
 }
 
+/// The kinds of files that some system calls work on exclusively.
+#[derive(Clone, Copy)]
+pub enum Special<'a> {
+    /// None of them.
+    None,
+    /// An end of a pipe: splice(2), tee(2).
+    Pipe(&'a PipeEnd),
+    /// A socket: sendmsg(2) and all the others.
+    Socket(&'a Arc<Socket>),
+    /// An event poll instance: epoll_ctl(2), epoll_wait(2).
+    EventPoll(&'a Arc<EventPoll>),
+    /// A timer: timerfd_settime(2), timerfd_gettime(2).
+    Timer(&'a TimerFile),
+}
+
 /// The behaviour of an open file.
 pub trait FileOperations: Send + Sync {
     /// Reads up to `sink.remaining()` bytes and advances `position`. Zero means end of file.
@@ -81,6 +99,11 @@ pub trait FileOperations: Send + Sync {
     /// `EINVAL` for a negative result, `EOVERFLOW`, `ENXIO` (no data or hole there).
     fn seek(&self, _file: &File, _current: u64, _to: SeekFrom) -> Result<u64> {
         Err(Errno::ESPIPE)
+    }
+
+    /// What the file is to the system calls that work on one kind of file.
+    fn special(&self) -> Special<'_> {
+        Special::None
     }
 
     /// What can be done now without waiting; `table` remembers the wait queues whose wake-up may change the answer.

@@ -51,29 +51,48 @@ macro_rules! syscall {
 /// One past the highest number that can have a row.
 const NUMBERS: usize = 512;
 
-/// The areas' tables.
-const AREAS: &[&[Syscall]] = &[
-    crate::futex::SYSCALLS,
-    crate::scheduling::SYSCALLS,
-    crate::signal::SYSCALLS,
-    crate::task::SYSCALLS,
-    crate::time::SYSCALLS,
+/// The areas' tables. An area with many calls brings a list of tables.
+const AREAS: &[&[&[Syscall]]] = &[
+    &[
+        crate::device::SYSCALLS,
+        crate::futex::SYSCALLS,
+        crate::pipe::SYSCALLS,
+        crate::scheduling::SYSCALLS,
+        crate::signal::SYSCALLS,
+        crate::task::SYSCALLS,
+        crate::time::SYSCALLS,
+    ],
+    crate::event::SYSCALLS,
+    crate::fs::syscalls::SYSCALLS,
+    crate::socket::SYSCALLS,
 ];
 
 static TABLE: [Option<&Syscall>; NUMBERS] = merge();
 
 const fn merge() -> [Option<&'static Syscall>; NUMBERS] {
-    let mut table: [Option<&'static Syscall>; NUMBERS] = [None; NUMBERS];
+    let mut table = [None; NUMBERS];
     let mut area = 0;
     while area < AREAS.len() {
-        let mut row = 0;
-        while row < AREAS[area].len() {
-            let syscall = &AREAS[area][row];
-            assert!(table[syscall.number as usize].is_none(), "two system calls with one number");
-            table[syscall.number as usize] = Some(syscall);
-            row += 1;
+        let mut part = 0;
+        while part < AREAS[area].len() {
+            table = enter(table, AREAS[area][part]);
+            part += 1;
         }
         area += 1;
+    }
+    table
+}
+
+const fn enter(
+    mut table: [Option<&'static Syscall>; NUMBERS],
+    rows: &'static [Syscall],
+) -> [Option<&'static Syscall>; NUMBERS] {
+    let mut row = 0;
+    while row < rows.len() {
+        let number = rows[row].number as usize;
+        assert!(table[number].is_none(), "two system calls with one number");
+        table[number] = Some(&rows[row]);
+        row += 1;
     }
     table
 }

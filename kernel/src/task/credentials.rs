@@ -37,6 +37,8 @@ pub enum Capability {
     Setpcap = abi::CAP_SETPCAP as u8,
     /// Lock memory past the limit.
     IpcLock = abi::CAP_IPC_LOCK as u8,
+    /// Administer networks, and exceed the limits of socket buffers.
+    NetAdmin = abi::CAP_NET_ADMIN as u8,
     /// Inspect and control any process.
     SysPtrace = abi::CAP_SYS_PTRACE as u8,
     /// Mounts, host names and other administration.

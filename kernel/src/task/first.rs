@@ -45,12 +45,11 @@ pub fn spawn_first(
     signals.protection = Protection::Init;
     let process = Process::new(ProcessParts {
         pid,
-        name: Name::new(b"init"),
         limits,
         signals,
         credentials: credentials.clone(),
         space: None,
-        image: Image::none(),
+        image: Arc::new(Image::default()),
         parent: None,
         group: None,
         exit_signal: None,

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use super::family;
 use super::id::Pid;
 use super::limits::Resource;
 use super::process::Process;
@@ -34,7 +35,12 @@ pub(super) enum Waiting {
 impl FileOperations for Pidfd {
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
         table.watch(&self.process.end);
-        if self.process.has_ended() { PollEvents::READABLE } else { PollEvents::empty() }
+        let ended = self.process.exit_status(&family::lock()).is_some();
+        if ended || self.process.has_been_reaped() {
+            PollEvents::READABLE
+        } else {
+            PollEvents::empty()
+        }
     }
 
     fn as_pidfd(&self) -> Option<&Pidfd> {

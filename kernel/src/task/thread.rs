@@ -254,9 +254,6 @@ impl Thread {
 
     /// Changes the name.
     pub fn set_name(&self, name: Name) {
-        if self.tid() == self.process.pid().leader() {
-            self.process.set_name(name);
-        }
         *self.name.lock() = name;
     }
 
@@ -289,6 +286,12 @@ impl Thread {
     #[must_use]
     pub fn try_files(&self) -> Option<Arc<FileTable>> {
         self.files.lock().clone()
+    }
+
+    /// Makes the descriptor table the thread's own: a copy with the same open files.
+    pub fn unshare_files(&self) {
+        let own = self.files().fork();
+        drop(self.replace_files(Some(own)));
     }
 
     /// Replaces the descriptor table and returns the former one.

@@ -80,7 +80,7 @@ fn close_range(caller: &mut Caller<'_>, first: u32, last: u32, flags: u32) -> Re
         return Err(Errno::EINVAL);
     }
     if flags & CLOSE_RANGE_UNSHARE != 0 {
-        super::super::stand_in::files(caller.thread);
+        caller.thread.unshare_files();
     }
     let files = files(caller);
     let (first, last) = (first as usize, last as usize);

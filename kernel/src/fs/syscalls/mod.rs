@@ -33,17 +33,37 @@ use super::{
 };
 use crate::errno::{Errno, Result};
 use crate::memory::user::UserCString;
-use crate::syscall::Caller;
+use crate::syscall::{Caller, Syscall};
 use crate::task::Resource;
+
+/// The tables of all areas.
+pub const SYSCALLS: &[&[Syscall]] = &[
+    attributes::SYSCALLS,
+    control::SYSCALLS,
+    descriptors::SYSCALLS,
+    directories::SYSCALLS,
+    extended::SYSCALLS,
+    io::SYSCALLS,
+    ioctl::SYSCALLS,
+    locks::SYSCALLS,
+    mounts::SYSCALLS,
+    names::SYSCALLS,
+    opening::SYSCALLS,
+    positions::SYSCALLS,
+    statistics::SYSCALLS,
+    status::SYSCALLS,
+    synchronise::SYSCALLS,
+    transfer::SYSCALLS,
+];
 
 /// The caller's descriptor table.
 fn files(caller: &Caller<'_>) -> Arc<FileTable> {
-    super::stand_in::files(caller.thread)
+    caller.thread.files()
 }
 
 /// Where the caller stands.
 fn context(caller: &Caller<'_>) -> Arc<FsContext> {
-    super::stand_in::context(caller.thread)
+    caller.thread.fs()
 }
 
 /// The caller's viewpoint for walks.

@@ -14,13 +14,13 @@ use super::super::inode::{
 use super::super::metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Timestamp};
 use super::super::name::{Name, try_copy};
 use super::super::operations::FileOperations;
-use super::super::stand_in::Fifo;
 use super::super::write_access::WriteAccess;
 use super::BLOCK_SIZE;
 use super::directory::Entries;
 use super::regular::RegularFile;
 use super::space::Space;
 use crate::errno::{Errno, Result};
+use crate::pipe::Fifo;
 
 /// What Linux counts a directory entry as, in bytes of the directory's size (`BOGO_DIRENT_SIZE`).
 const ENTRY_SIZE: u64 = 20;

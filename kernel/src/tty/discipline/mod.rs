@@ -21,7 +21,7 @@ mod tests;
 use alloc::collections::TryReserveError;
 
 pub use output::Output;
-pub use queue::InputQueue;
+pub use queue::{InputQueue, Taken};
 
 use super::termios::{ControlCharacter as Control, DISABLED, InputFlags, LocalFlags, Termios};
 

@@ -13,6 +13,15 @@ use super::DISABLED;
 /// What the queue holds (`N_TTY_BUF_SIZE`). One place stays free, so that a line has at most 4095 bytes.
 pub(super) const CAPACITY: usize = 4096;
 
+/// What [`InputQueue::take_line`] took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// The number of bytes stored.
+    pub count: usize,
+    /// Whether that was the end of the line (or of the file).
+    pub ends_line: bool,
+}
+
 /// Received bytes that nobody has read.
 #[derive(Debug)]
 pub struct InputQueue {
@@ -126,11 +135,11 @@ impl InputQueue {
         }
     }
 
-    /// Takes bytes of the first complete line, up to and including its end. Returns how many were stored.
+    /// Takes bytes of the first complete line, up to and including its end.
     ///
     /// An end-of-file mark ends the line without being stored, also when `target` is exactly full before it: then the
     /// next read does not report a second end.
-    pub fn take_line(&mut self, target: &mut [u8]) -> usize {
+    pub fn take_line(&mut self, target: &mut [u8]) -> Taken {
         let mut count = 0;
         while self.tail != self.line_head {
             let end_of_file = self.is_end_of_file(self.tail);
@@ -145,10 +154,10 @@ impl InputQueue {
             self.mark(self.tail, false);
             self.tail += 1;
             if ends {
-                break;
+                return Taken { count, ends_line: true };
             }
         }
-        count
+        Taken { count, ends_line: false }
     }
 
     /// Takes raw bytes. Returns how many were stored.

@@ -64,7 +64,7 @@ impl Line {
         let mut buffer = vec![0; size];
         let queue = self.discipline.input_mut();
         let count = if self.termios.canonical() {
-            queue.take_line(&mut buffer)
+            queue.take_line(&mut buffer).count
         } else {
             queue.take_raw(&mut buffer)
         };

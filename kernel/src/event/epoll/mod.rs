@@ -1,0 +1,252 @@
+//! epoll(7): a set of files that is kept between waits.
+//!
+//! An [`EventPoll`] has an [`Interest`] per watched file, which observes the file's wait queues and, when one is woken,
+//! enters itself in the list of files that may be ready. A wait asks only those. Asking decides; being in the list
+//! means no more than that something happened. A level-triggered file stays in the list while it is ready.
+//!
+//! A file that is closed for good takes no part any more: interests refer to files weakly, and dead ones are dropped
+//! when they are met.
+//!
+//! Invariant: whoever takes an interest off the list asks its file afterwards, and a wake-up enters it again unless it
+//! is in the list; both under the list's lock, so no event falls in between.
+//!
+//! Locks: `interests` (sleeping mutex) guards the set; `NESTING` (sleeping mutex, before it) changes that put one
+//! instance into another; the list's lock has rank `LEAF` and interrupts off, because wake-ups come from anywhere.
+
+mod calls;
+mod interest;
+mod nesting;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+use arch::sync::{Irq, Rank, SpinLock};
+pub(super) use calls::SYSCALLS;
+use interest::{Interest, Interests, Key, Settings, Trigger};
+use intrusive_collections::LinkedList;
+
+use crate::errno::{Errno, Result};
+use crate::fs::{Fd, File, FileOperations, FileType, PollEvents, PollTable, Special};
+use crate::scheduling::{Mutex, WaitQueue};
+
+/// The set is searched for dead interests when it has grown to this, and to twice what was left.
+const FIRST_SWEEP: usize = 64;
+
+/// An epoll instance.
+pub struct EventPoll {
+    interests: Mutex<Set>,
+    /// Interests that may have something to report.
+    ready: SpinLock<LinkedList<Interests>, Irq>,
+    /// The instances that watch this one. Touched with the nesting mutex held.
+    parents: Mutex<Vec<Weak<EventPoll>>>,
+    /// Who waits for events; observed by instances that this one is nested in.
+    waiters: WaitQueue,
+}
+
+/// The watched files.
+struct Set {
+    by_key: BTreeMap<Key, Arc<Interest>>,
+    next_sweep: usize,
+}
+
+/// An open epoll descriptor.
+struct EventPollFile(Arc<EventPoll>);
+
+impl EventPoll {
+    fn new() -> Arc<Self> {
+        let set = Set { by_key: BTreeMap::new(), next_sweep: FIRST_SWEEP };
+        Arc::new(Self {
+            interests: Mutex::new(set),
+            ready: SpinLock::new(Rank::LEAF, LinkedList::new(Interests::NEW)),
+            parents: Mutex::new(Vec::new()),
+            waiters: WaitQueue::new(),
+        })
+    }
+
+    /// EPOLL_CTL_ADD.
+    ///
+    /// # Errors
+    /// `EEXIST`, `EPERM` for a file that is always ready, `ELOOP`, `ENOMEM`.
+    fn add(self: &Arc<Self>, descriptor: Fd, file: &Arc<File>, settings: Settings) -> Result<()> {
+        let is_device = file.inode().file_type() == FileType::CharacterDevice;
+        if file.is_seekable() && !is_device {
+            return Err(Errno::EPERM);
+        }
+        match file.operations().special() {
+            Special::EventPoll(inner) => {
+                let nesting = nesting::check(self, inner)?;
+                let inserted = self.insert(descriptor, file, settings);
+                drop(nesting);
+                inserted.inspect_err(|_| nesting::forget(self, inner))
+            }
+            _ => self.insert(descriptor, file, settings),
+        }
+    }
+
+    fn insert(
+        self: &Arc<Self>,
+        descriptor: Fd,
+        file: &Arc<File>,
+        settings: Settings,
+    ) -> Result<()> {
+        let mut set = self.interests.lock();
+        let key = Key::new(descriptor, file);
+        if set.by_key.contains_key(&key) {
+            return Err(Errno::EEXIST);
+        }
+        if set.by_key.len() >= set.next_sweep {
+            set.sweep();
+        }
+        let interest = Interest::new(self, key, file, settings);
+        let mut table = PollTable::new(interest.clone());
+        let found = file.operations().poll(file, &mut table);
+        interest.keep(table.into_registrations()?);
+        set.by_key.insert(key, interest.clone());
+        drop(set);
+        if found.intersects(settings.wanted) {
+            self.enter(&interest);
+        }
+        Ok(())
+    }
+
+    /// EPOLL_CTL_MOD.
+    ///
+    /// # Errors
+    /// `ENOENT`; `EINVAL` for an exclusive interest.
+    fn modify(&self, descriptor: Fd, file: &Arc<File>, settings: Settings) -> Result<()> {
+        let set = self.interests.lock();
+        let interest = set.by_key.get(&Key::new(descriptor, file)).ok_or(Errno::ENOENT)?;
+        interest.change(settings)?;
+        let found = file.operations().poll(file, &mut PollTable::none());
+        if found.intersects(settings.wanted) {
+            self.enter(interest);
+        }
+        Ok(())
+    }
+
+    /// EPOLL_CTL_DEL.
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    fn remove(self: &Arc<Self>, descriptor: Fd, file: &Arc<File>) -> Result<()> {
+        let removed = self.interests.lock().by_key.remove(&Key::new(descriptor, file));
+        removed.ok_or(Errno::ENOENT)?.retire();
+        if let Special::EventPoll(inner) = file.operations().special() {
+            nesting::forget(self, inner);
+        }
+        Ok(())
+    }
+
+    /// Enters `interest` in the list of those that may be ready, and wakes a waiter. From any context.
+    fn enter(&self, interest: &Arc<Interest>) {
+        {
+            let mut ready = self.ready.lock();
+            if !interest.is_listed() {
+                ready.push_back(interest.clone());
+            }
+        }
+        self.waiters.wake_one();
+    }
+
+    /// Whether anything may be ready.
+    fn may_be_ready(&self) -> bool {
+        !self.ready.lock().is_empty()
+    }
+
+    /// Hands up to `max` events to `report`, in the order in which they came. Returns how many.
+    ///
+    /// # Errors
+    /// That of `report` if it fails for the first event; what it does not take is reported again later.
+    fn collect(
+        &self,
+        max: usize,
+        mut report: impl FnMut(usize, PollEvents, u64) -> Result<()>,
+    ) -> Result {
+        let mut count = 0;
+        // Level-triggered interests go back only after the last one was asked, or this would never end.
+        let mut again = LinkedList::new(Interests::NEW);
+        let mut failure = None;
+        while count < max {
+            let Some(interest) = self.ready.lock().pop_front() else { break };
+            let Some((found, data)) = self.ask(&interest) else { continue };
+            if let Err(error) = report(count, found, data) {
+                again.push_back(interest);
+                failure = Some(error);
+                break;
+            }
+            count += 1;
+            if interest.reported() == Trigger::Level && !interest.is_listed() {
+                again.push_back(interest);
+            }
+        }
+        self.put_back(again);
+        match failure {
+            Some(error) if count == 0 => Err(error),
+            _ => Ok(count),
+        }
+    }
+
+    /// What the file of `interest` has to report, and the data that goes with it.
+    fn ask(&self, interest: &Arc<Interest>) -> Option<(PollEvents, u64)> {
+        let Some(file) = interest.file() else {
+            let removed = self.interests.lock().by_key.remove(&interest.key());
+            drop(removed);
+            return None;
+        };
+        let settings = interest.settings()?;
+        let found = file.operations().poll(&file, &mut PollTable::none());
+        let found = found.intersection(settings.wanted);
+        (!found.is_empty()).then_some((found, settings.data))
+    }
+
+    /// Puts interests back at the end of the list. Others that wait find them there.
+    fn put_back(&self, mut interests: LinkedList<Interests>) {
+        while let Some(interest) = interests.pop_front() {
+            let mut ready = self.ready.lock();
+            if !interest.is_listed() {
+                ready.push_back(interest);
+            }
+        }
+        if self.may_be_ready() && self.waiters.has_waiters() {
+            self.waiters.wake_one();
+        }
+    }
+
+    /// Whether a wait would find an event at once. Does not sleep.
+    fn is_ready(&self) -> bool {
+        loop {
+            let Some(interest) = self.ready.lock().pop_front() else { return false };
+            let (Some(file), Some(settings)) = (interest.file(), interest.settings()) else {
+                continue;
+            };
+            let found = file.operations().poll(&file, &mut PollTable::none());
+            if found.intersects(settings.wanted) {
+                let mut ready = self.ready.lock();
+                if !interest.is_listed() {
+                    ready.push_front(interest);
+                }
+                return true;
+            }
+        }
+    }
+}
+
+impl Set {
+    /// Drops interests in files that are closed.
+    fn sweep(&mut self) {
+        self.by_key.retain(|_, interest| interest.file().is_some());
+        self.next_sweep = (self.by_key.len() * 2).max(FIRST_SWEEP);
+    }
+}
+
+impl FileOperations for EventPollFile {
+    fn special(&self) -> Special<'_> {
+        Special::EventPoll(&self.0)
+    }
+
+    fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
+        table.watch(&self.0.waiters);
+        if self.0.is_ready() { PollEvents::READABLE } else { PollEvents::empty() }
+    }
+}

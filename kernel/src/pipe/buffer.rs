@@ -1,0 +1,335 @@
+//! What a pipe holds: up to `capacity` slots of one page each, filled in order.
+//!
+//! Slots instead of one ring, for three reasons: memory is taken only while there are bytes; a write of at most
+//! `PIPE_BUF` (one page) goes into one slot or not at all, which makes it atomic; and packets (O_DIRECT) and tee(2)
+//! need boundaries. The arithmetic is Linux's: a pipe is writable while a slot is free, and the odd bytes of a write
+//! are merged into the last slot if they fit there.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use arch::addr::PAGE_SIZE;
+
+use crate::errno::{Errno, Result};
+use crate::fs::{Sink, Source};
+
+/// How the bytes of one write are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Framing {
+    /// A stream of bytes.
+    Stream,
+    /// Each write (each page of it) is a packet, and a read takes one packet at most (O_DIRECT of pipe(2)).
+    Packets,
+}
+
+/// One page with the bytes `start .. end` of it in use.
+#[derive(Debug)]
+struct Slot {
+    page: Vec<u8>,
+    start: usize,
+    end: usize,
+    framing: Framing,
+}
+
+impl Slot {
+    fn bytes(&self) -> &[u8] {
+        &self.page[self.start..self.end]
+    }
+
+    /// Takes as much of `source` as fits behind the bytes that are there, at most `limit`.
+    fn fill(&mut self, source: &mut Source<'_>, limit: usize) -> Result {
+        let end = PAGE_SIZE.min(self.end + limit);
+        let count = source.take(&mut self.page[self.end..end])?;
+        self.end += count;
+        Ok(count)
+    }
+}
+
+/// The contents of a pipe.
+#[derive(Debug)]
+pub struct PipeBuffer {
+    slots: VecDeque<Slot>,
+    capacity: usize,
+    /// A page that was read empty, kept for the next write.
+    spare: Option<Vec<u8>>,
+}
+
+impl PipeBuffer {
+    /// An empty pipe of `capacity` slots.
+    #[must_use]
+    pub const fn new(capacity: usize) -> Self {
+        Self { slots: VecDeque::new(), capacity, spare: None }
+    }
+
+    /// The number of slots.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The number of slots in use.
+    #[must_use]
+    pub fn occupied(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is nothing to read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether no slot is free.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.slots.len() >= self.capacity
+    }
+
+    /// The number of bytes that can be read.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.iter().map(|slot| slot.end - slot.start).sum()
+    }
+
+    /// Changes the number of slots.
+    ///
+    /// # Errors
+    /// `EBUSY` if more are in use.
+    pub fn set_capacity(&mut self, capacity: usize) -> Result<()> {
+        if capacity < self.slots.len() {
+            return Err(Errno::EBUSY);
+        }
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    /// Moves bytes to `sink` until it is full or the pipe empty, one packet at most.
+    ///
+    /// # Errors
+    /// `EFAULT` if nothing could be stored.
+    pub fn read(&mut self, sink: &mut Sink<'_>) -> Result {
+        let mut total = 0;
+        while sink.remaining() > 0 {
+            let Some(slot) = self.slots.front_mut() else { break };
+            let wanted = sink.remaining().min(slot.end - slot.start);
+            let stored = match sink.put(slot.bytes()) {
+                Ok(stored) => stored,
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            };
+            slot.start += stored;
+            total += stored;
+            let is_packet = slot.framing == Framing::Packets;
+            if slot.start == slot.end || (is_packet && stored == wanted) {
+                self.release_front();
+            }
+            if is_packet || stored < wanted {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Takes bytes from `source` until it is empty or no slot is free. `continues` says that this is a later part of
+    /// a write that began earlier, whose bytes are not merged into the last slot.
+    ///
+    /// # Errors
+    /// `EFAULT` if nothing could be fetched, `ENOMEM` if there is no page for the first byte.
+    pub fn write(
+        &mut self,
+        source: &mut Source<'_>,
+        framing: Framing,
+        progress: Progress,
+    ) -> Result {
+        let mut total = 0;
+        if progress == Progress::First && framing == Framing::Stream {
+            total += self.merge(source)?;
+        }
+        while source.remaining() > 0 && !self.is_full() {
+            match self.append(source, framing) {
+                Ok(count) => total += count,
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    /// Copies up to `limit` bytes to the end of `target`, which has room for whole slots, leaving them here (tee(2)).
+    ///
+    /// # Errors
+    /// `ENOMEM` if there is no page for the first byte.
+    pub fn tee(&self, target: &mut Self, limit: usize) -> Result {
+        let mut total = 0;
+        for slot in &self.slots {
+            let count = slot.bytes().len().min(limit - total);
+            if count == 0 || target.is_full() {
+                break;
+            }
+            let mut source = Source::kernel(&slot.bytes()[..count]);
+            match target.append(&mut source, slot.framing) {
+                Ok(count) => total += count,
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    /// Appends the odd bytes of `source` (its length modulo the page size) to the last slot if they fit there whole.
+    fn merge(&mut self, source: &mut Source<'_>) -> Result {
+        let odd = source.remaining() % PAGE_SIZE;
+        match self.slots.back_mut() {
+            Some(last)
+                if odd > 0 && last.framing == Framing::Stream && last.end + odd <= PAGE_SIZE =>
+            {
+                last.fill(source, odd)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// Fills a new slot from `source`.
+    fn append(&mut self, source: &mut Source<'_>, framing: Framing) -> Result {
+        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        let mut slot = Slot { page: self.take_page()?, start: 0, end: 0, framing };
+        let filled = slot.fill(source, PAGE_SIZE);
+        if filled.is_ok() && slot.end > 0 {
+            self.slots.push_back(slot);
+        } else {
+            self.spare = Some(slot.page);
+        }
+        filled
+    }
+
+    fn take_page(&mut self) -> Result<Vec<u8>> {
+        if let Some(page) = self.spare.take() {
+            return Ok(page);
+        }
+        let mut page = Vec::new();
+        page.try_reserve_exact(PAGE_SIZE).map_err(|_| Errno::ENOMEM)?;
+        page.resize(PAGE_SIZE, 0);
+        Ok(page)
+    }
+
+    fn release_front(&mut self) {
+        if let Some(slot) = self.slots.pop_front() {
+            self.spare = Some(slot.page);
+        }
+    }
+}
+
+/// Which part of a system call a [`PipeBuffer::write`] is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// The first: nothing of the call's bytes is in the pipe yet.
+    First,
+    /// A later one, after the pipe was full.
+    Later,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn write(buffer: &mut PipeBuffer, bytes: &[u8]) -> usize {
+        let written = buffer.write(&mut Source::kernel(bytes), Framing::Stream, Progress::First);
+        written.expect("memory")
+    }
+
+    fn read(buffer: &mut PipeBuffer, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let got = buffer.read(&mut Sink::kernel(&mut bytes)).expect("kernel memory");
+        bytes.truncate(got);
+        bytes
+    }
+
+    #[test]
+    fn small_writes_share_a_page() {
+        let mut buffer = PipeBuffer::new(2);
+        for _ in 0..4096 / 8 {
+            assert_eq!(write(&mut buffer, b"01234567"), 8);
+        }
+        assert_eq!(buffer.occupied(), 1);
+        assert_eq!(buffer.len(), 4096);
+        assert!(!buffer.is_full());
+    }
+
+    #[test]
+    fn a_write_of_a_page_at_most_is_taken_whole_while_a_slot_is_free() {
+        let mut buffer = PipeBuffer::new(2);
+        assert_eq!(write(&mut buffer, &[1; 4000]), 4000);
+        assert_eq!(write(&mut buffer, &[2; 4096]), 4096);
+        assert!(buffer.is_full());
+        // Only a write that merges fits now; a larger one is not split.
+        assert_eq!(write(&mut buffer, &[3; 97]), 0);
+    }
+
+    #[test]
+    fn a_large_write_fills_the_pipe() {
+        let mut buffer = PipeBuffer::new(16);
+        assert_eq!(write(&mut buffer, &[0; 100_000]), 65_536);
+        assert!(buffer.is_full());
+        assert_eq!(read(&mut buffer, 4095).len(), 4095);
+        assert!(buffer.is_full());
+        assert_eq!(read(&mut buffer, 1).len(), 1);
+        assert!(!buffer.is_full());
+    }
+
+    #[test]
+    fn packets_are_read_one_by_one_and_the_rest_of_one_is_lost() {
+        let mut buffer = PipeBuffer::new(4);
+        for packet in [&b"hello"[..], b"x"] {
+            let mut source = Source::kernel(packet);
+            let written = buffer.write(&mut source, Framing::Packets, Progress::First);
+            assert_eq!(written, Ok(packet.len()));
+        }
+        assert_eq!(read(&mut buffer, 3), b"hel");
+        assert_eq!(read(&mut buffer, 3), b"x");
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn the_capacity_cannot_fall_below_what_is_used() {
+        let mut buffer = PipeBuffer::new(16);
+        write(&mut buffer, &[0; 10_000]);
+        assert_eq!(buffer.set_capacity(2), Err(Errno::EBUSY));
+        assert_eq!(buffer.set_capacity(3), Ok(()));
+        assert!(buffer.is_full());
+    }
+
+    #[test]
+    fn tee_copies_and_leaves() {
+        let (mut from, mut to) = (PipeBuffer::new(4), PipeBuffer::new(4));
+        write(&mut from, b"abcdef");
+        assert_eq!(from.tee(&mut to, 4), Ok(4));
+        assert_eq!(read(&mut to, 10), b"abcd");
+        assert_eq!(read(&mut from, 10), b"abcdef");
+    }
+
+    proptest! {
+        #[test]
+        fn a_pipe_is_a_queue_of_bytes(
+            steps in prop::collection::vec((any::<bool>(), 0usize..10_000), 0..60),
+        ) {
+            let mut buffer = PipeBuffer::new(4);
+            let (mut written, mut seen) = (0u8, 0u8);
+            for (is_write, count) in steps {
+                if is_write {
+                    let bytes: Vec<u8> = (0..count).map(|i| written.wrapping_add(i as u8)).collect();
+                    let taken = write(&mut buffer, &bytes);
+                    prop_assert!(taken == count || count > PAGE_SIZE || buffer.is_full());
+                    written = written.wrapping_add(taken as u8);
+                } else {
+                    for byte in read(&mut buffer, count) {
+                        prop_assert_eq!(byte, seen);
+                        seen = seen.wrapping_add(1);
+                    }
+                }
+                prop_assert!(buffer.occupied() <= 4);
+            }
+        }
+    }
+}

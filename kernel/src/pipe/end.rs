@@ -1,0 +1,209 @@
+//! An open end of a pipe or FIFO: reading, writing, polling, closing.
+
+use alloc::sync::Arc;
+
+use arch::sync::atomic::Ordering;
+
+use super::Pipe;
+use super::buffer::{Framing, Progress};
+use crate::errno::{Errno, Result};
+use crate::fs::{
+    AccessMode, File, FileOperations, OpenFlags, PollEvents, PollTable, Sink, Source, Special,
+};
+use crate::signal::{self, Signal};
+use crate::task;
+
+/// An end of a pipe. A FIFO opened for both reading and writing is one end that does both.
+pub struct PipeEnd {
+    pipe: Arc<Pipe>,
+    access: AccessMode,
+    /// A reader that opened a FIFO without waiting for a writer sees no hang-up until a writer has come and gone:
+    /// the count of writers ever that does not mean one. `usize::MAX` for every other end.
+    unseen_writers: usize,
+}
+
+impl PipeEnd {
+    /// An end of `pipe`, counted among its readers, writers or both.
+    pub(super) fn new(pipe: Arc<Pipe>, access: AccessMode) -> Self {
+        if access.can_read() {
+            pipe.readers.fetch_add(1, Ordering::AcqRel);
+            pipe.reader_opens.fetch_add(1, Ordering::AcqRel);
+        }
+        if access.can_write() {
+            pipe.writers.fetch_add(1, Ordering::AcqRel);
+            pipe.writer_opens.fetch_add(1, Ordering::AcqRel);
+        }
+        Self { pipe, access, unseen_writers: usize::MAX }
+    }
+
+    /// No hang-up is reported until a writer comes after those that ever were.
+    pub(super) fn ignore_absent_writers(&mut self) {
+        self.unseen_writers = self.pipe.writer_opens.load(Ordering::Acquire);
+    }
+
+    /// The pipe.
+    pub(super) fn pipe(&self) -> &Arc<Pipe> {
+        &self.pipe
+    }
+
+    /// Takes the end out of the pipe's counts and tells the other side.
+    pub(super) fn close(&self) {
+        if self.access.can_read() {
+            self.pipe.readers.fetch_sub(1, Ordering::AcqRel);
+        }
+        if self.access.can_write() {
+            self.pipe.writers.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.pipe.readable.wake_all();
+        self.pipe.writable.wake_all();
+    }
+}
+
+impl Pipe {
+    /// Waits until a read makes sense: there are bytes, or no writer will bring any.
+    fn wait_readable(&self) -> Result<()> {
+        self.readable.wait_until(|| (!self.is_empty() || !self.has_writers()).then_some(()))
+    }
+
+    /// Waits until a write makes sense: a slot is free, or no reader is left.
+    fn wait_writable(&self) -> Result<()> {
+        self.writable.wait_until(|| (!self.is_full() || !self.has_readers()).then_some(()))
+    }
+
+    /// `EPIPE`, with the signal that goes with it.
+    fn broken() -> Errno {
+        signal::send::from_kernel(task::current().process(), Signal::SIGPIPE);
+        Errno::EPIPE
+    }
+
+    fn read(&self, sink: &mut Sink<'_>, file: &File) -> Result {
+        if sink.remaining() == 0 {
+            return Ok(0);
+        }
+        loop {
+            let count = {
+                let mut buffer = self.buffer.lock();
+                let count = buffer.read(sink);
+                self.publish(&buffer);
+                count?
+            };
+            if count > 0 {
+                self.wake_next();
+                return Ok(count);
+            }
+            if !self.has_writers() && self.is_empty() {
+                return Ok(0);
+            }
+            if file.is_nonblocking() {
+                return Err(Errno::EAGAIN);
+            }
+            self.wait_readable()?;
+        }
+    }
+
+    /// Wakes one thread for what there is now: a reader for bytes, a writer for a free slot. Each wakes the next.
+    fn wake_next(&self) {
+        if !self.is_empty() {
+            self.readable.wake_one();
+        }
+        if !self.is_full() {
+            self.writable.wake_one();
+        }
+    }
+
+    fn write(&self, source: &mut Source<'_>, file: &File) -> Result {
+        let mut total = 0;
+        let mut progress = Progress::First;
+        while source.remaining() > 0 {
+            match self.write_some(source, file, progress) {
+                Ok(count) => total += count,
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            }
+            progress = Progress::Later;
+        }
+        Ok(total)
+    }
+
+    /// Writes what fits now, waiting until something does.
+    fn write_some(&self, source: &mut Source<'_>, file: &File, progress: Progress) -> Result {
+        loop {
+            if !self.has_readers() {
+                return Err(Self::broken());
+            }
+            let count = {
+                let mut buffer = self.buffer.lock();
+                let count = buffer.write(source, framing(file), progress);
+                self.publish(&buffer);
+                count?
+            };
+            if count > 0 {
+                self.wake_next();
+                return Ok(count);
+            }
+            if file.is_nonblocking() {
+                return Err(Errno::EAGAIN);
+            }
+            self.wait_writable()?;
+        }
+    }
+}
+
+/// Whether writes to `file` are packets.
+fn framing(file: &File) -> Framing {
+    if file.status().contains(OpenFlags::DIRECT) { Framing::Packets } else { Framing::Stream }
+}
+
+impl FileOperations for PipeEnd {
+    fn read(&self, file: &File, sink: &mut Sink<'_>, _position: &mut u64) -> Result {
+        self.pipe.read(sink, file)
+    }
+
+    fn write(&self, file: &File, source: &mut Source<'_>, _position: &mut u64) -> Result {
+        self.pipe.write(source, file)
+    }
+
+    fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
+        let mut events = PollEvents::empty();
+        if self.access.can_read() {
+            table.watch(&self.pipe.readable);
+            if !self.pipe.is_empty() {
+                events |= PollEvents::READABLE;
+            }
+            let seen_writer = self.pipe.writer_opens.load(Ordering::Acquire) != self.unseen_writers;
+            if !self.pipe.has_writers() && seen_writer {
+                events |= PollEvents::HANG_UP;
+            }
+        }
+        if self.access.can_write() {
+            table.watch(&self.pipe.writable);
+            if !self.pipe.is_full() {
+                events |= PollEvents::WRITABLE;
+            }
+            if !self.pipe.has_readers() {
+                events |= PollEvents::ERROR;
+            }
+        }
+        events
+    }
+
+    fn special(&self) -> Special<'_> {
+        Special::Pipe(self)
+    }
+
+    fn readable_bytes(&self, _file: &File) -> Result {
+        Ok(self.pipe.buffer.lock().len())
+    }
+
+    fn pipe_capacity(&self) -> Result {
+        Ok(self.pipe.capacity_bytes())
+    }
+
+    fn set_pipe_capacity(&self, bytes: usize) -> Result {
+        self.pipe.set_capacity(bytes)
+    }
+
+    fn release(&self, _file: &File) {
+        self.close();
+    }
+}

@@ -1,0 +1,50 @@
+//! pipe(2) and pipe2(2).
+
+use alloc::sync::{Arc, Weak};
+
+use linux_raw_sys::general as abi;
+
+use super::{Pipe, PipeEnd};
+use crate::errno::{Errno, Result};
+use crate::fs::{AccessMode, AnonymousInode, AnonymousKind, CloseOnExec, OpenFlags, Reopen};
+use crate::memory::user::UserPtr;
+use crate::syscall;
+use crate::syscall::{Caller, Syscall};
+use crate::task::Resource;
+
+/// The system calls of this module.
+pub const SYSCALLS: &[Syscall] = &[
+    syscall!(22, pipe(descriptors: UserPtr<[i32; 2]>)),
+    syscall!(293, pipe2(descriptors: UserPtr<[i32; 2]>, flags: u32)),
+];
+
+/// pipe: a pipe without flags.
+fn pipe(caller: &mut Caller<'_>, descriptors: UserPtr<[i32; 2]>) -> Result {
+    pipe2(caller, descriptors, 0)
+}
+
+/// pipe2: a pipe, whose reading and writing ends become the lowest free descriptors.
+fn pipe2(caller: &mut Caller<'_>, descriptors: UserPtr<[i32; 2]>, flags: u32) -> Result {
+    if flags & !(abi::O_CLOEXEC | abi::O_NONBLOCK | abi::O_DIRECT) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let flags = OpenFlags::from_bits_retain(flags);
+    let close_on_exec = CloseOnExec::from_flag(flags.contains(OpenFlags::CLOSE_ON_EXEC));
+    let files = caller.thread.files();
+    let limit = caller.thread.process().limit(Resource::OpenFiles);
+    let reading = files.reserve(0, limit)?;
+    let writing = files.reserve(0, limit)?;
+    let pipe = Pipe::new();
+    let reopen: Weak<Pipe> = Arc::downgrade(&pipe);
+    let reopen: Weak<dyn Reopen> = reopen;
+    let inode =
+        AnonymousInode::new(AnonymousKind::Pipe, &caller.thread.credentials(), Some(reopen));
+    let reader = Arc::new(PipeEnd::new(pipe.clone(), AccessMode::Read));
+    let reader = inode.open_file(reader, flags)?;
+    let writer = Arc::new(PipeEnd::new(pipe, AccessMode::Write));
+    let writer = inode.open_file(writer, flags | OpenFlags::WRITE_ONLY)?;
+    descriptors.write(&[reading.descriptor().0, writing.descriptor().0])?;
+    reading.install(reader, close_on_exec)?;
+    writing.install(writer, close_on_exec)?;
+    Ok(0)
+}

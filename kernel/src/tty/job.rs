@@ -1,0 +1,281 @@
+//! Job control: which session a terminal controls, and which process group may use it (termios(3), setpgid(2)).
+//!
+//! A [`Session`] knows its controlling terminal, and the terminal its session; both change together under the family
+//! lock. A terminal refers to session and group weakly: it does not keep them alive.
+//!
+//! Locks: the family lock, then `Session`'s own, then `job` (rank `TTY_JOB`). Signals are sent with the family lock
+//! held and without `job`.
+
+use alloc::sync::{Arc, Weak};
+
+use super::terminal::Terminal;
+use crate::errno::{Errno, Result};
+use crate::signal::{self, Signal};
+use crate::task::family::{self, FamilyGuard};
+use crate::task::group::{ControllingTerminal, ProcessGroup, Session};
+use crate::task::{self, Capability, Pid, Process, table};
+
+/// Whom a terminal belongs to.
+#[derive(Default)]
+pub(super) struct Job {
+    session: Weak<Session>,
+    foreground: Weak<ProcessGroup>,
+    /// The id of `foreground`, which outlives it.
+    foreground_id: Option<Pid>,
+}
+
+/// Why a process wants to become the owner of a terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claim {
+    /// It opened the terminal: it gets it if nobody has it.
+    Open,
+    /// TIOCSCTTY: failure is an error.
+    Request,
+    /// TIOCSCTTY by a privileged process that takes it from another session.
+    Steal,
+}
+
+impl Terminal {
+    /// The session that the terminal controls.
+    fn session(&self) -> Option<Arc<Session>> {
+        self.job.lock().session.upgrade()
+    }
+
+    /// The foreground process group.
+    fn foreground_group(&self) -> Option<Arc<ProcessGroup>> {
+        self.job.lock().foreground.upgrade()
+    }
+
+    /// Whether the terminal is the controlling one of `process`.
+    fn controls(&self, process: &Process, family: &FamilyGuard) -> bool {
+        let own = self.session();
+        own.is_some_and(|own| process.session(family).is_some_and(|its| Arc::ptr_eq(&own, &its)))
+    }
+
+    /// Sends `signal` to the foreground process group.
+    pub(super) fn signal_foreground(&self, signal: Signal) {
+        let family = family::lock();
+        if let Some(group) = self.foreground_group() {
+            signal::send::to_group(&group, signal, &family);
+        }
+    }
+
+    /// Stops the caller if it is in the background: its group gets `signal` (SIGTTIN or SIGTTOU), as tcsetpgrp(3) and
+    /// POSIX's general terminal interface have it.
+    ///
+    /// # Errors
+    /// `ERESTARTSYS` when the signal was sent; `EIO` when nobody could ever continue the group, or a reader ignores
+    /// or blocks the signal.
+    pub(super) fn check_foreground(&self, signal: Signal) -> Result<()> {
+        let thread = task::current();
+        let process = thread.process();
+        let family = family::lock();
+        if !self.controls(process, &family) {
+            return Ok(());
+        }
+        let Some(group) = process.group(&family) else { return Ok(()) };
+        match self.job.lock().foreground_id {
+            Some(foreground) if foreground != group.id() => {}
+            _ => return Ok(()),
+        }
+        if signal::is_blocked_or_ignored(&thread, signal) {
+            return if signal == Signal::SIGTTIN { Err(Errno::EIO) } else { Ok(()) };
+        }
+        if family::is_in_orphaned_group(process, &family) {
+            return Err(Errno::EIO);
+        }
+        signal::send::to_group(&group, signal, &family);
+        Err(Errno::ERESTARTSYS)
+    }
+
+    /// Makes this the controlling terminal of the caller's session, with the caller's group in the foreground.
+    ///
+    /// # Errors
+    /// `EPERM` if the caller leads no session, its session has a terminal, or the terminal a session. Not for
+    /// [`Claim::Open`], which then changes nothing.
+    pub(super) fn claim(&self, claim: Claim) -> Result<()> {
+        let Some(this) = self.to_arc() else { return Err(Errno::EIO) };
+        let thread = task::current();
+        let process = thread.process();
+        let family = family::lock();
+        let Some(group) = process.group(&family) else { return Err(Errno::EPERM) };
+        let session = group.session();
+        let leads = session.id() == process.pid();
+        if leads && self.controls(process, &family) {
+            return Ok(());
+        }
+        let refused = !leads
+            || session.terminal().is_some()
+            || (self.session().is_some() && claim != Claim::Steal);
+        if refused {
+            return if claim == Claim::Open { Ok(()) } else { Err(Errno::EPERM) };
+        }
+        if let Some(former) = self.session() {
+            drop(former.set_terminal(None));
+        }
+        {
+            let mut job = self.job.lock();
+            job.session = Arc::downgrade(session);
+            job.foreground = Arc::downgrade(&group);
+            job.foreground_id = Some(group.id());
+        }
+        let replaced = session.set_terminal(Some(this));
+        drop(family);
+        drop(replaced);
+        Ok(())
+    }
+
+    /// TIOCSCTTY with its argument.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub(super) fn claim_by_call(&self, argument: u64) -> Result<()> {
+        let privileged = task::current().credentials().has(Capability::SysAdmin);
+        self.claim(if argument == 1 && privileged { Claim::Steal } else { Claim::Request })
+    }
+
+    /// TIOCNOTTY: the caller's session gives the terminal up. When its leader does, the foreground group gets SIGHUP
+    /// and SIGCONT.
+    ///
+    /// # Errors
+    /// `ENOTTY` if it is not the caller's controlling terminal.
+    pub(super) fn give_up(&self) -> Result<()> {
+        let thread = task::current();
+        let process = thread.process();
+        let family = family::lock();
+        if !self.controls(process, &family) {
+            return Err(Errno::ENOTTY);
+        }
+        let Some(session) = process.session(&family) else { return Err(Errno::ENOTTY) };
+        if session.id() == process.pid() {
+            self.signal_group_of_lost_terminal(&family);
+            let terminal = self.detach(&session);
+            drop(family);
+            drop(terminal);
+        }
+        Ok(())
+    }
+
+    fn signal_group_of_lost_terminal(&self, family: &FamilyGuard) {
+        if let Some(group) = self.foreground_group() {
+            signal::send::to_group(&group, Signal::SIGHUP, family);
+            signal::send::to_group(&group, Signal::SIGCONT, family);
+        }
+    }
+
+    /// Separates terminal and session. Returns the session's reference, to be dropped without locks.
+    fn detach(&self, session: &Session) -> Option<Arc<dyn ControllingTerminal>> {
+        *self.job.lock() = Job::default();
+        session.set_terminal(None)
+    }
+
+    /// The line is cut: the session's leader gets SIGHUP and SIGCONT, the session loses its terminal, and whoever has
+    /// the terminal open reads its end.
+    pub(super) fn hang_up_session(&self) {
+        let family = family::lock();
+        let lost = self.session().and_then(|session| {
+            if let Some(leader) = table::find_process(session.id()) {
+                signal::send::from_kernel(&leader, Signal::SIGHUP);
+                signal::send::from_kernel(&leader, Signal::SIGCONT);
+            }
+            self.detach(&session)
+        });
+        drop(family);
+        drop(lost);
+        self.hang_up();
+    }
+
+    /// The id of the foreground group for TIOCGPGRP; 0 if there is none.
+    ///
+    /// # Errors
+    /// `ENOTTY` if it is not the caller's controlling terminal.
+    pub(super) fn foreground_for_caller(&self) -> Result<u32> {
+        let family = family::lock();
+        if !self.controls(task::current().process(), &family) {
+            return Err(Errno::ENOTTY);
+        }
+        Ok(self.foreground_number())
+    }
+
+    /// The id of the foreground group; 0 if there is none.
+    pub(super) fn foreground_number(&self) -> u32 {
+        self.job.lock().foreground_id.map_or(0, Pid::as_u32)
+    }
+
+    /// TIOCSPGRP: puts group `id` of the caller's session into the foreground.
+    ///
+    /// # Errors
+    /// `ENOTTY` if it is not the caller's controlling terminal or the caller is in an orphaned background group,
+    /// `EINVAL`, `ESRCH` and `EPERM` for a group that does not exist or is in another session; `ERESTARTSYS`.
+    pub(super) fn set_foreground(&self, id: i32) -> Result<()> {
+        self.check_foreground(Signal::SIGTTOU).map_err(|error| match error {
+            Errno::EIO => Errno::ENOTTY,
+            other => other,
+        })?;
+        let thread = task::current();
+        let family = family::lock();
+        if !self.controls(thread.process(), &family) {
+            return Err(Errno::ENOTTY);
+        }
+        if id < 0 {
+            return Err(Errno::EINVAL);
+        }
+        let id = Pid::from_argument(id).ok_or(Errno::ESRCH)?;
+        let group = table::find_group(id).ok_or(Errno::ESRCH)?;
+        let own = thread.process().session(&family);
+        if !own.is_some_and(|own| Arc::ptr_eq(&own, group.session())) {
+            return Err(Errno::EPERM);
+        }
+        let mut job = self.job.lock();
+        job.foreground = Arc::downgrade(&group);
+        job.foreground_id = Some(group.id());
+        drop(job);
+        drop(family);
+        drop(group);
+        Ok(())
+    }
+
+    /// TIOCGSID: the session that the terminal controls.
+    ///
+    /// # Errors
+    /// `ENOTTY` if it is not the caller's controlling terminal, or that of nobody.
+    pub(super) fn session_for_caller(&self) -> Result<u32> {
+        let family = family::lock();
+        if !self.controls(task::current().process(), &family) {
+            return Err(Errno::ENOTTY);
+        }
+        self.session_number()
+    }
+
+    /// The id of the session that the terminal controls.
+    ///
+    /// # Errors
+    /// `ENOTTY` if it controls none.
+    pub(super) fn session_number(&self) -> Result<u32> {
+        self.session().map(|session| session.id().as_u32()).ok_or(Errno::ENOTTY)
+    }
+}
+
+impl ControllingTerminal for Terminal {
+    fn device_number(&self) -> u64 {
+        self.number().encode()
+    }
+
+    fn foreground(&self) -> Option<Pid> {
+        self.job.lock().foreground_id
+    }
+
+    fn leader_exited(&self) {
+        // A pseudo-terminal outlives the session that it controlled: only the foreground group hears of it.
+        let family = family::lock();
+        if let Some(group) = self.foreground_group() {
+            signal::send::to_group(&group, Signal::SIGHUP, &family);
+            signal::send::to_group(&group, Signal::SIGCONT, &family);
+        }
+        *self.job.lock() = Job::default();
+        drop(family);
+        if !self.is_pseudo() {
+            self.hang_up();
+        }
+    }
+}
