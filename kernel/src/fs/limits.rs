@@ -1,7 +1,7 @@
 //! The limit on the size of files (`RLIMIT_FSIZE`, setrlimit(2)).
 
 use crate::errno::{Errno, Result};
-use crate::signal::{self, Signal, SignalInfo};
+use crate::signal::Signal;
 use crate::task::{self, Resource};
 
 /// How many of `wanted` bytes may be written at `position` in a file that can grow to `size_max` bytes.
@@ -38,9 +38,5 @@ fn caller_limit() -> u64 {
 }
 
 fn signal_caller() {
-    if let Some(thread) = task::try_current() {
-        let info = SignalInfo::kernel(Signal::SIGXFSZ);
-        // A standard signal of the kernel's is sent without information if need be, never refused.
-        let _sent = signal::send::to_thread(&thread, Signal::SIGXFSZ, info);
-    }
+    crate::signal::send_to_current(Signal::SIGXFSZ);
 }

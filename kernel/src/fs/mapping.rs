@@ -10,7 +10,6 @@ use super::file::File;
 use super::flags::OpenFlags;
 use super::metadata::FileType;
 use super::mount::{self, MountFlags};
-use super::open::open_path;
 use super::path::Path;
 use super::permission::{self, Permission};
 use super::walk::{Viewer, WalkFlags, resolve};
@@ -83,15 +82,6 @@ pub fn open_executable(
     let operations = place.inode().clone().open(OpenFlags::empty())?;
     let file = File::new(place, operations, OpenFlags::LARGE_FILE)?;
     Ok(Executable { file, _claim: claim })
-}
-
-/// Opens the file at `path` for reading in the kernel's own name, below the root of the tree.
-///
-/// # Errors
-/// Those of the walk and of opening.
-pub fn open_for_kernel(viewer: &Viewer, path: &[u8]) -> Result<Arc<File>> {
-    let place = resolve(viewer, viewer.root.clone(), path, WalkFlags::FOLLOW)?;
-    open_path(viewer, place, OpenFlags::empty())
 }
 
 /// Fills `buffer` from `offset` of `file` on and returns how many bytes there were: fewer only at the end of the file.

@@ -8,7 +8,7 @@ use spin::Once;
 use super::dentry::Dentry;
 use super::file::File;
 use super::flags::OpenFlags;
-use super::inode::{Inode, NewInode, NewNode};
+use super::inode::{NewInode, NewNode};
 use super::mount::{Mount, MountFlags};
 use super::name::try_copy;
 use super::path::Path;

@@ -12,6 +12,7 @@
 mod anonymous;
 mod attribute_cell;
 mod attributes;
+mod boot;
 mod buffer;
 mod context;
 mod dentry;
@@ -37,6 +38,7 @@ mod path;
 mod permission;
 mod poll;
 mod procfs;
+mod pseudo;
 pub mod syscalls;
 mod sysfs;
 mod table;
@@ -46,6 +48,7 @@ mod write_access;
 
 pub use anonymous::{AnonymousInode, AnonymousKind, Reopen, open_descriptor};
 pub use attribute_cell::{AttributeCell, Attributes};
+pub use boot::{initial_context, initialize};
 pub use buffer::{Segment, Sink, Source, TRANSFER_MAX};
 pub use context::FsContext;
 pub use dentry::Dentry;
@@ -55,7 +58,9 @@ pub use inode::{
     Directory, DirectoryEntry, EntryVisitor, FileSystem, Inode, LinkChange, LinkTarget, NewInode,
     NewNode,
 };
-pub use mapping::{MapAccess, mapping, open_executable, read_exact_at};
+pub use mapping::{
+    Executable, MapAccess, mapping, may_map_executable, open_executable, read_exact_at,
+};
 pub use metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statistics, Timestamp};
 pub use mount::{Mount, MountFlags};
 pub use name::{NAME_MAX, Name, PATH_MAX, try_copy};
@@ -65,6 +70,7 @@ pub use operations::{Allocation, FileOperations, Positioning, SeekFrom, Special}
 pub use path::Path;
 pub use permission::{Permission, check_path};
 pub use poll::{PollEvents, PollTable};
+pub use procfs::set_command_line;
 pub use table::{CloseOnExec, DESCRIPTORS_MAX, FileTable, Reservation};
 pub use tmpfs::anonymous_device;
 pub use walk::{Last, Parent, Viewer, WalkFlags, resolve, resolve_parent};

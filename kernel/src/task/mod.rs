@@ -38,7 +38,7 @@ mod usage;
 mod wait;
 
 pub use account::Account;
-pub use calls::{SYSCALLS, host_name, release, version};
+pub use calls::{SYSCALLS, host_name, release, set_host_name, version};
 pub use credentials::{Capability, CapabilitySet, Credentials, Ids};
 pub use current::{CurrentThread, current, set_current, try_current};
 pub use exec::{NewProgram, Privileges, become_single_threaded, replace_image};

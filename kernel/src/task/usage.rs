@@ -2,6 +2,7 @@
 
 use arch::time::Nanos;
 
+use super::family;
 use super::process::Process;
 use super::thread::Thread;
 
@@ -55,6 +56,12 @@ impl Usage {
             involuntary_switches: statistics.involuntary_switches,
             peak_resident: 0,
         }
+    }
+
+    /// What the children that `process` waited for, and theirs, have used.
+    #[must_use]
+    pub fn of_children(process: &Process) -> Self {
+        family::lock().ro(&process.kinship).children_usage
     }
 
     /// The CPU time of a process. Allowed in interrupt handlers.

@@ -15,7 +15,7 @@ use arch::sync::{Rank, SpinLock};
 use bitflags::bitflags;
 use linux_raw_sys::general as abi;
 
-pub(super) use table::{attach_root, cover, mounted_on, mounts, root};
+pub(super) use table::{attach_root, mounted_on, mounts, root};
 
 use super::dentry::Dentry;
 use super::inode::FileSystem;

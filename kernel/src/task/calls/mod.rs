@@ -23,7 +23,7 @@ use limits::{getrlimit, prlimit64, setrlimit};
 use prctl::{personality, prctl};
 use random::getrandom;
 use reboot::reboot;
-pub use system::{host_name, release, version};
+pub use system::{host_name, release, set_host_name, version};
 use system::{setdomainname, sethostname, sysinfo, uname};
 
 use super::exit::{exit, exit_group};

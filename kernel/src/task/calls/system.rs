@@ -81,6 +81,21 @@ pub(super) fn uname(_caller: &mut Caller<'_>, names: UserPtr<[u8; UTSNAME_SIZE]>
     Ok(0)
 }
 
+/// Changes the host's name to `name` (also through `/proc/sys/kernel/hostname`).
+///
+/// # Errors
+/// `EPERM` without the right to administrate, `EINVAL` for a name that is too long.
+pub fn set_host_name(name: &[u8]) -> Result<()> {
+    if !crate::task::current().credentials().has(Capability::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    if name.len() >= NAME_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    *HOST_NAME.lock() = HostName::new(name);
+    Ok(())
+}
+
 /// Changes the host's name.
 pub(super) fn sethostname(caller: &mut Caller<'_>, name: UserAddr, length: i32) -> Result {
     *HOST_NAME.lock() = read_name(caller, name, length)?;
