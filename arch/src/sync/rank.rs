@@ -93,10 +93,14 @@ impl Rank {
 }
 
 /// The locks that one CPU holds, in order of acquisition. Kept by each backend, per CPU.
+///
+/// An interrupt handler may find any lock held that does not hold interrupts off, whatever its rank. Its own locks are
+/// a sequence of their own: those below `floor` belong to what was interrupted.
 #[derive(Debug)]
 pub struct HeldLocks {
     levels: [(u8, &'static str); Self::CAPACITY],
     count: usize,
+    floor: usize,
 }
 
 impl HeldLocks {
@@ -106,7 +110,7 @@ impl HeldLocks {
     /// A record with no lock held.
     #[must_use]
     pub const fn new() -> Self {
-        Self { levels: [(0, ""); Self::CAPACITY], count: 0 }
+        Self { levels: [(0, ""); Self::CAPACITY], count: 0, floor: 0 }
     }
 
     /// Records the acquisition of a lock of `rank`.
@@ -114,7 +118,8 @@ impl HeldLocks {
     /// # Panics
     /// When a held lock has the same or a higher rank.
     pub fn push(&mut self, rank: Rank) {
-        if let Some(&(level, name)) = self.held().iter().max_by_key(|held| held.0) {
+        let own = &self.levels[self.floor..self.count];
+        if let Some(&(level, name)) = own.iter().max_by_key(|held| held.0) {
             assert!(level < rank.0, "lock order: {} taken while {} is held", rank.1, name);
         }
         self.push_nested(rank);
@@ -136,6 +141,21 @@ impl HeldLocks {
         let position = position.expect("a lock is released that is not held");
         self.levels.copy_within(position + 1..self.count, position);
         self.count -= 1;
+    }
+
+    /// Starts an interrupt handler's sequence. Returns what [`leave_interrupt`](Self::leave_interrupt) needs.
+    #[must_use = "pass it to `leave_interrupt`"]
+    pub fn enter_interrupt(&mut self) -> usize {
+        core::mem::replace(&mut self.floor, self.count)
+    }
+
+    /// Ends an interrupt handler's sequence.
+    ///
+    /// # Panics
+    /// When the handler still holds a lock.
+    pub fn leave_interrupt(&mut self, floor: usize) {
+        assert!(self.count == self.floor, "an interrupt handler keeps a lock");
+        self.floor = floor;
     }
 
     /// The held locks' levels and names, outermost first.
@@ -164,6 +184,18 @@ mod tests {
         held.push(Rank::FRAMES);
         held.pop(Rank::HEAP);
         held.pop(Rank::FRAMES);
+        assert!(held.held().is_empty());
+    }
+
+    #[test]
+    fn an_interrupt_handler_starts_afresh() {
+        let mut held = HeldLocks::new();
+        held.push(Rank::LEAF);
+        let floor = held.enter_interrupt();
+        held.push(Rank::RUN_QUEUE);
+        held.pop(Rank::RUN_QUEUE);
+        held.leave_interrupt(floor);
+        held.pop(Rank::LEAF);
         assert!(held.held().is_empty());
     }
 

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
 
 use super::acpi::Platform;
-use super::reference::{Hpet, Reference};
+use super::reference::{Hpet, IntervalTimer, Reference};
 use super::{apic, interrupts, report, rtc, tsc};
 use crate::time::Nanos;
 
@@ -68,7 +68,8 @@ pub(super) fn note_start() {
 /// Finds the rates of the counter and of the local timer. On the boot processor, whose local APIC is not set up yet.
 pub(super) fn init(platform: &Platform) {
     let hpet = platform.hpet.and_then(Hpet::new).map(|hpet| *HPET.call_once(|| hpet));
-    let reference = hpet.map_or(Reference::IntervalTimer, Reference::Hpet);
+    let reference =
+        hpet.map_or_else(|| Reference::IntervalTimer(IntervalTimer::new()), Reference::Hpet);
     let (frequency, how) = tsc::frequency(Some(&reference))
         .expect("nothing tells how fast the time-stamp counter runs");
     FREQUENCY.store(frequency, Ordering::Relaxed);

@@ -70,26 +70,26 @@ pub fn exit_emulator(code: u8) -> ! {
     halt()
 }
 
-/// Turns the machine off through ACPI's S5 state. Where that is impossible, as on Firecracker, whose only way to end is a
-/// reset, it asks the keyboard controller for one; failing that it halts.
+/// Turns the machine off through ACPI's S5 state. Where there is no such state, as on Firecracker, whose only way to end is a
+/// reset, it resets.
 pub fn power_off() -> ! {
     let _ = interrupts::disable();
-    if let Some(registers) = REGISTERS.get() {
-        sleep_fixed(registers);
-        if let (Some(control), Some([kind, _])) = (registers.sleep_control, registers.sleep_types) {
-            control.write(u32::from(kind) << 2 | 1 << 5);
-            pause();
-        }
+    let Some((registers, kinds)) =
+        REGISTERS.get().and_then(|registers| Some((registers, registers.sleep_types?)))
+    else {
+        reset_by_keyboard_controller();
+        triple_fault();
+    };
+    sleep_fixed(registers, kinds);
+    if let Some(control) = registers.sleep_control {
+        control.write(u32::from(kinds[0]) << 2 | 1 << 5);
     }
-    reset_by_keyboard_controller();
     halt()
 }
 
 /// S5 by the PM1 control registers (ACPI 6.5, 16.1.7).
-fn sleep_fixed(registers: &PowerRegisters) {
-    let ([Some(first), second], Some(kinds)) = (registers.control, registers.sleep_types) else {
-        return;
-    };
+fn sleep_fixed(registers: &PowerRegisters, kinds: [u8; 2]) {
+    let [Some(first), second] = registers.control else { return };
     if let Some((port, value)) = registers.enable.filter(|_| first.read() & SCI_ENABLED == 0) {
         // SAFETY: the port and value that firmware names for switching ACPI mode on.
         unsafe { Port::<u8>::new(port).write(value) };

@@ -94,14 +94,24 @@ pub fn forget_lock(rank: Rank) {
     with_held(|held| held.pop(rank));
 }
 
+/// Runs an interrupt handler, whose locks are a sequence of their own. Interrupts are off.
+pub(super) fn in_interrupt(handler: impl FnOnce()) {
+    #[cfg(debug_assertions)]
+    let floor = with_held(crate::sync::HeldLocks::enter_interrupt);
+    handler();
+    #[cfg(debug_assertions)]
+    with_held(|held| held.leave_interrupt(floor));
+}
+
 /// Calls `visit` with the name of each lock that this CPU holds, outermost first. For panic messages.
 pub fn held_locks(mut visit: impl FnMut(&'static str)) {
     with_held(|held| held.held().iter().for_each(|(_, name)| visit(name)));
 }
 
-fn with_held(change: impl FnOnce(&mut crate::sync::HeldLocks)) {
+fn with_held<R>(change: impl FnOnce(&mut crate::sync::HeldLocks) -> R) -> R {
     let saved = interrupts::disable();
     // SAFETY: interrupts are off, so nothing else on this CPU touches its list, and no other CPU does.
-    change(unsafe { &mut (*percpu::area()).held_locks });
+    let result = change(unsafe { &mut (*percpu::area()).held_locks });
     interrupts::restore(saved);
+    result
 }

@@ -8,7 +8,7 @@ use crate::addr::{PAGE_SIZE, PhysAddr};
 /// Length of one measurement.
 const SPAN_NS: u64 = 10_000_000;
 /// Looks at a clock that does not move before it is taken for dead.
-const PATIENCE: u32 = 50_000_000;
+const PATIENCE: u32 = 10_000;
 
 /// The high precision event timer (IA-PC HPET specification 1.0a).
 #[derive(Clone, Copy, Debug)]
@@ -63,13 +63,82 @@ impl Hpet {
     pub fn nanoseconds(&self, ticks: u64) -> u64 {
         (u128::from(ticks) * u128::from(self.period) / 1_000_000) as u64
     }
+}
 
-    fn elapsed(&self, start: u64, end: u64) -> u64 {
-        let ticks = end.wrapping_sub(start);
-        self.nanoseconds(if self.wide { ticks } else { ticks & 0xffff_ffff })
+/// Channel 0 of the 8254 interval timer, whose interrupt nobody uses. It counts down and wraps every 55 ms.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct IntervalTimer(());
+
+impl IntervalTimer {
+    const FREQUENCY: u64 = 1_193_182;
+    const COMMAND: u16 = 0x43;
+    const CHANNEL: u16 = 0x40;
+
+    /// Starts the channel.
+    pub fn new() -> Self {
+        // SAFETY: channel 0, low then high byte, mode 2, the longest period. Its interrupt line is masked.
+        unsafe {
+            Port::<u8>::new(Self::COMMAND).write(0x34);
+            Port::<u8>::new(Self::CHANNEL).write(0);
+            Port::<u8>::new(Self::CHANNEL).write(0);
+        }
+        Self(())
     }
 
-    /// Readings of `counter` and of this timer that belong together: the closest of several attempts, because a
+    /// Ticks since some moment, modulo 2^16.
+    fn ticks(self) -> u64 {
+        // SAFETY: latches and reads the count.
+        let count = unsafe {
+            Port::<u8>::new(Self::COMMAND).write(0);
+            let low = Port::<u8>::new(Self::CHANNEL).read();
+            u16::from_le_bytes([low, Port::<u8>::new(Self::CHANNEL).read()])
+        };
+        u64::from(count.wrapping_neg())
+    }
+}
+
+/// A clock to measure against.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reference {
+    /// The high precision event timer.
+    Hpet(Hpet),
+    /// The PC's interval timer.
+    IntervalTimer(IntervalTimer),
+}
+
+impl Reference {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hpet(_) => "the HPET",
+            Self::IntervalTimer(_) => "the interval timer",
+        }
+    }
+
+    fn ticks(&self) -> u64 {
+        match self {
+            Self::Hpet(hpet) => hpet.ticks(),
+            Self::IntervalTimer(timer) => timer.ticks(),
+        }
+    }
+
+    /// Nanoseconds between two readings, less than a wrap apart.
+    fn elapsed(&self, start: u64, end: u64) -> u64 {
+        let ticks = end.wrapping_sub(start);
+        match self {
+            Self::Hpet(hpet) => {
+                hpet.nanoseconds(if hpet.wide { ticks } else { ticks & 0xffff_ffff })
+            }
+            Self::IntervalTimer(_) => (ticks & 0xffff) * 1_000_000_000 / IntervalTimer::FREQUENCY,
+        }
+    }
+
+    /// Whether the clock moves at all.
+    pub fn is_running(&self) -> bool {
+        let start = self.ticks();
+        (0..PATIENCE).any(|_| self.ticks() != start)
+    }
+
+    /// Readings of `counter` and of this clock that belong together: the closest of several attempts, because a
     /// hypervisor may pause the CPU between two instructions.
     fn sample(&self, counter: fn() -> u64) -> (u64, u64) {
         const ATTEMPTS: usize = 16;
@@ -83,59 +152,13 @@ impl Hpet {
         closest.map_or((0, 0), |(_, count, ticks)| (count, ticks))
     }
 
-    fn measure(&self, counter: fn() -> u64) -> Option<(u64, u64)> {
+    /// Runs for about [`SPAN_NS`] and returns how far `counter` went, and how long that took in nanoseconds.
+    pub fn measure(&self, counter: fn() -> u64) -> (u64, u64) {
         let (first, start) = self.sample(counter);
-        (0..PATIENCE).find(|_| self.elapsed(start, self.ticks()) >= SPAN_NS)?;
+        while self.elapsed(start, self.ticks()) < SPAN_NS {
+            core::hint::spin_loop();
+        }
         let (last, end) = self.sample(counter);
-        Some((last.wrapping_sub(first), self.elapsed(start, end)))
+        (last.wrapping_sub(first), self.elapsed(start, end))
     }
-}
-
-/// A clock to measure against.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Reference {
-    /// The high precision event timer.
-    Hpet(Hpet),
-    /// Channel 2 of the 8254.
-    IntervalTimer,
-}
-
-impl Reference {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Hpet(_) => "the HPET",
-            Self::IntervalTimer => "the interval timer",
-        }
-    }
-
-    /// Runs for about [`SPAN_NS`] and returns how far `counter` went, and how long that took in nanoseconds. `None` when the
-    /// clock stands still.
-    pub fn measure(&self, counter: fn() -> u64) -> Option<(u64, u64)> {
-        match self {
-            Self::Hpet(hpet) => hpet.measure(counter),
-            Self::IntervalTimer => measure_interval(counter),
-        }
-    }
-}
-
-/// Lets channel 2 count down once, watching its output in the system control port.
-fn measure_interval(counter: fn() -> u64) -> Option<(u64, u64)> {
-    const FREQUENCY: u64 = 1_193_182;
-    const COUNT: u64 = FREQUENCY * SPAN_NS / 1_000_000_000;
-    let mut control = Port::<u8>::new(0x61);
-    // SAFETY: the speaker's timer and gate on every PC; the speaker itself is off (bit 1).
-    unsafe {
-        let gate = control.read() & !3;
-        control.write(gate);
-        // Channel 2, low then high byte, mode 0: the output rises at zero.
-        Port::<u8>::new(0x43).write(0xb0);
-        Port::<u8>::new(0x42).write(COUNT as u8);
-        Port::<u8>::new(0x42).write((COUNT >> 8) as u8);
-        control.write(gate | 1);
-    }
-    let start = counter();
-    // SAFETY: reads the port. Bit 5 is channel 2's output.
-    let done = (0..PATIENCE).any(|_| unsafe { control.read() } & 1 << 5 != 0);
-    let ticks = counter().wrapping_sub(start);
-    done.then_some((ticks, COUNT * 1_000_000_000 / FREQUENCY))
 }

@@ -156,7 +156,7 @@ extern "C" fn kernel_trap(frame: &mut TrapFrame) {
         count(vector);
         return faults::in_kernel(frame, vector);
     }
-    apic::dispatch(vector);
+    super::preempt::in_interrupt(|| apic::dispatch(vector));
     if super::preempt::count() == 0
         && super::preempt::requested()
         && let Some(handlers) = super::handlers()

@@ -35,8 +35,8 @@ pub(super) fn frequency(reference: Option<&Reference>) -> Option<(u64, &'static 
         .or_else(|| from_hypervisor(&cpuid).map(|hertz| (hertz, "the hypervisor")))
         .or_else(|| super::kvm_clock::tsc_frequency().map(|hertz| (hertz, "KVM's clock")))
         .or_else(|| {
-            let reference = reference?;
-            Some((measure(reference)?, reference.name()))
+            let reference = reference.filter(|reference| reference.is_running())?;
+            Some((measure(reference), reference.name()))
         })
         .filter(|(hertz, _)| *hertz > 0)
 }
@@ -66,14 +66,15 @@ fn from_hypervisor(cpuid: &CpuId<raw_cpuid::CpuIdReaderNative>) -> Option<u64> {
     (last >= TIMING).then(|| u64::from(core::arch::x86_64::__cpuid(TIMING).eax) * 1000)
 }
 
-/// Measures against a clock of known rate: the lowest of three runs, because what disturbs a run only lengthens it
-/// on this counter's side.
-fn measure(reference: &Reference) -> Option<u64> {
-    let run = |_| {
-        let (ticks, elapsed) = reference.measure(read)?;
-        Some((u128::from(ticks) * 1_000_000_000 / u128::from(elapsed.max(1))) as u64)
-    };
-    (0..3).filter_map(run).min()
+/// Measures against a clock of known rate: the median of three runs.
+fn measure(reference: &Reference) -> u64 {
+    let mut runs = [0; 3];
+    for run in &mut runs {
+        let (ticks, elapsed) = reference.measure(read);
+        *run = (u128::from(ticks) * 1_000_000_000 / u128::from(elapsed.max(1))) as u64;
+    }
+    runs.sort_unstable();
+    runs[1]
 }
 
 /// Turns that each of two CPUs takes in a comparison.

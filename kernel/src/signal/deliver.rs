@@ -5,6 +5,7 @@
 //! handlers nest: the frame of the second interrupts the first instruction of the first.
 
 use alloc::sync::Arc;
+use core::ops::ControlFlow;
 
 use arch::context::UserContext;
 
@@ -16,7 +17,7 @@ use super::restart::{Before, Outcome, decide};
 use super::state::{ProcessSignals, StopNews};
 use super::{handler, mask, stop, timers};
 use crate::errno::Errno;
-use crate::task::{CoreFile, ExitStatus, Thread, exit, family, notify};
+use crate::task::{CoreFile, ExitStatus, Thread, family, notify};
 
 /// restart_syscall(2).
 const RESTART_SYSCALL: u64 = linux_raw_sys::general::__NR_restart_syscall as u64;
@@ -66,28 +67,37 @@ enum Found {
     Fatal(Signal),
     /// The process is ending.
     ProcessEnds(ExitStatus),
-    /// Another thread of the process calls execve(2).
-    Replaced,
+    /// The thread is ending.
+    ThreadEnds(ExitStatus),
+}
+
+/// How the calling thread is to end. It leaves all its frames first, so that nothing they hold is lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// With its whole process.
+    Process(ExitStatus),
+    /// Alone.
+    Thread(ExitStatus),
 }
 
 /// Delivers signals to `thread`, the calling one, until none is deliverable.
 ///
 /// `context` are the user registers; `interrupted` the call that they come from, if it wants to be restarted: it is
-/// settled when this returns. Does not return when the thread ends. May sleep.
+/// settled when this returns. Breaks off when the thread is to end. May sleep.
 pub fn deliver(
     thread: &Arc<Thread>,
     context: &mut UserContext,
     interrupted: &mut Option<Interrupted>,
-) {
+) -> ControlFlow<Ending> {
     loop {
         while thread.has_pending_signal() {
-            deliver_one(thread, context, interrupted);
+            deliver_one(thread, context, interrupted)?;
         }
         if let Some(call) = interrupted.take() {
             call.settle(Before::Nothing, context);
         }
         if !restore_mask(thread) {
-            return;
+            return ControlFlow::Continue(());
         }
     }
 }
@@ -96,7 +106,7 @@ fn deliver_one(
     thread: &Arc<Thread>,
     context: &mut UserContext,
     interrupted: &mut Option<Interrupted>,
-) {
+) -> ControlFlow<Ending> {
     match take(thread) {
         Found::Nothing | Found::Ignored => (),
         Found::Handler(signal, info, action) => {
@@ -119,10 +129,14 @@ fn deliver_one(
             notify::stopped_or_continued(thread.process(), news, &family::lock());
         }
         // Core files are not written yet, so the status never says that one was.
-        Found::Fatal(signal) => exit::end_process(ExitStatus::Killed(signal, CoreFile::Absent)),
-        Found::ProcessEnds(status) => exit::end_process(status),
-        Found::Replaced => exit::end_thread(ExitStatus::Exited(0)),
+        Found::Fatal(signal) => {
+            let status = ExitStatus::Killed(signal, CoreFile::Absent);
+            return ControlFlow::Break(Ending::Process(status));
+        }
+        Found::ProcessEnds(status) => return ControlFlow::Break(Ending::Process(status)),
+        Found::ThreadEnds(status) => return ControlFlow::Break(Ending::Thread(status)),
     }
+    ControlFlow::Continue(())
 }
 
 /// Takes the next thing to act on.
@@ -131,8 +145,8 @@ fn take(thread: &Thread) -> Found {
     if let Some(status) = state.exit {
         return Found::ProcessEnds(status);
     }
-    if state.of(thread).replaced {
-        return Found::Replaced;
+    if let Some(status) = state.of(thread).ending {
+        return Found::ThreadEnds(status);
     }
     if let Some(news) = state.stop.announcement.take() {
         return Found::Announcement(news);

@@ -119,7 +119,7 @@ pub(crate) fn begin_replacement(state: &mut ProcessSignals, survivor: &Thread) -
     state.for_each_thread(|thread, own| {
         own.stop = false;
         if !core::ptr::eq(thread, survivor) {
-            own.replaced = true;
+            own.ending = Some(ExitStatus::Exited(0));
             thread.set_attention(Attention::Kill);
             scheduling::wake_for_fatal_signal(&thread.to_arc());
         }
@@ -128,6 +128,13 @@ pub(crate) fn begin_replacement(state: &mut ProcessSignals, survivor: &Thread) -
         state.stop.phase = StopPhase::Running;
     }
     Ok(())
+}
+
+/// Ends the calling thread alone, with `status`, on its way to user mode.
+pub(crate) fn begin_thread_end(thread: &Thread, status: ExitStatus) {
+    let mut state = thread.process().signals();
+    state.of_mut(thread).ending.get_or_insert(status);
+    state.refresh(thread);
 }
 
 /// Makes `signal` pending for `target`, or for the whole process.

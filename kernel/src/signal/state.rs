@@ -37,8 +37,8 @@ pub struct ThreadSignals {
     pub fault: FaultRecord,
     /// The thread is to take part in a group stop.
     pub stop: bool,
-    /// The thread alone is to end: another one of the process calls execve(2).
-    pub replaced: bool,
+    /// The thread alone is to end, like this: it called exit(2), or another one of the process calls execve(2).
+    pub ending: Option<ExitStatus>,
     /// The thread takes no more signals: it is ending.
     pub exiting: bool,
 }
@@ -225,7 +225,7 @@ impl ProcessSignals {
     /// Whether `thread` is to end.
     #[must_use]
     pub fn is_dying(&self, thread: &Thread) -> bool {
-        self.exit.is_some() || self.of(thread).replaced
+        self.exit.is_some() || self.of(thread).ending.is_some()
     }
 
     /// Brings the thread's flags in line with the state. A thread that finds nothing to do calls this for itself;

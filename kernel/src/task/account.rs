@@ -2,7 +2,7 @@
 //!
 //! `RLIMIT_NPROC` and `RLIMIT_SIGPENDING` count per real user id, not per process (getrlimit(2)).
 //!
-//! Locks: the map of accounts is guarded by a leaf lock; the counts are atomics that publish nothing else, so
+//! Locks: the map of accounts is guarded by a lock of rank `IDENTITY`, for making an account allocates; the counts are atomics that publish nothing else, so
 //! they are relaxed.
 
 use alloc::collections::BTreeMap;
@@ -14,7 +14,7 @@ use arch::sync::{Rank, SpinLock};
 use crate::errno::{Errno, Result};
 
 static ACCOUNTS: SpinLock<BTreeMap<u32, Weak<Account>>> =
-    SpinLock::new(Rank::LEAF, BTreeMap::new());
+    SpinLock::new(Rank::IDENTITY, BTreeMap::new());
 
 /// The counts of one user id.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The end of threads and processes (exit(2), exit_group(2), death by signal).
 //!
-//! [`end_thread`] takes the calling thread apart in this order: no more signals; what user memory is to learn (robust
+//! A thread ends in its loop, with nothing left on its stack. [`end`] takes it apart in this order: no more signals; what user memory is to learn (robust
 //! futexes, `clear_child_tid`); files; its place in the process. The last thread then takes the process
 //! apart: memory, timers, terminal, children, and last the news to the parent, after which wait(2) may free the
 //! process at any moment. Nothing here allocates: ending works when memory has run out.
@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use super::current;
 use super::family::{self, FamilyGuard};
 use super::id::Pid;
+use super::image::Image;
 use super::notify::{self, Remains};
 use super::process::Process;
 use super::status::ExitStatus;
@@ -21,28 +22,40 @@ use crate::futex;
 use crate::memory::user;
 use crate::scheduling;
 use crate::shutdown::{self, End};
+use crate::signal::deliver::Ending;
 use crate::signal::{Signal, SignalInfo, send, stop};
 use crate::syscall::Caller;
 
-/// Ends the calling thread alone.
-pub(super) fn exit(_caller: &mut Caller<'_>, status: i32) -> Result {
-    end_thread(ExitStatus::Exited(status as u8))
+/// Ends the calling thread alone, as soon as the call has returned to the thread's loop.
+pub(super) fn exit(caller: &mut Caller<'_>, status: i32) -> Result {
+    send::begin_thread_end(caller.thread, ExitStatus::Exited(status as u8));
+    Ok(0)
 }
 
-/// Ends the calling thread's process.
-pub(super) fn exit_group(_caller: &mut Caller<'_>, status: i32) -> Result {
-    end_process(ExitStatus::Exited(status as u8))
+/// Ends the calling thread's process, as soon as the call has returned to the thread's loop.
+pub(super) fn exit_group(caller: &mut Caller<'_>, status: i32) -> Result {
+    end_process(caller.thread.process(), ExitStatus::Exited(status as u8));
+    Ok(0)
 }
 
-/// Ends the process of the calling thread with `status`, unless it is ending already with another.
-pub(crate) fn end_process(status: ExitStatus) -> ! {
-    let thread = current();
-    send::begin_exit(&mut thread.process().signals(), status);
-    end_thread(status)
+/// Ends a process with `status`, unless it is ending already: each of its threads ends on its way to user mode.
+pub(crate) fn end_process(process: &Process, status: ExitStatus) {
+    send::begin_exit(&mut process.signals(), status);
 }
 
-/// Ends the calling thread; with the last one the process ends.
-pub(crate) fn end_thread(status: ExitStatus) -> ! {
+/// The end of the calling thread, which holds nothing on its stack any more.
+pub(super) fn end(ending: Ending) -> ! {
+    match ending {
+        Ending::Process(status) => {
+            end_process(current().process(), status);
+            end_thread(status)
+        }
+        Ending::Thread(status) => end_thread(status),
+    }
+}
+
+/// Takes the calling thread apart; with the last one its process ends.
+fn end_thread(status: ExitStatus) -> ! {
     let thread = current().to_arc();
     let process = thread.process().clone();
     stop_taking_signals(&thread);
@@ -117,6 +130,7 @@ fn end_of(process: &Arc<Process>, status: ExitStatus) {
     let peak = process.space().map_or(0, |space| space.usage().peak_resident);
     drop(process.replace_space(None));
     process.complete_vfork();
+    process.set_image(Image::none());
     process.ended_threads.lock().peak_resident = peak;
     leave_terminal(process);
     say_goodbye(process, status);
@@ -152,7 +166,7 @@ fn say_goodbye(process: &Arc<Process>, status: ExitStatus) {
     kin.exit = Some(status);
     kin.usage = usage;
     let remains = notify::ended(process, status, &family);
-    process.end.wake_all();
+    process.announce_end();
     match remains {
         Remains::Zombie => drop(family),
         Remains::Nothing => release(process, family),

@@ -134,3 +134,99 @@ pub(super) fn adopter(process: &Process, family: &FamilyGuard) -> Option<Arc<Pro
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signal::ProcessSignals;
+    use crate::task::account::Account;
+    use crate::task::credentials::Credentials;
+    use crate::task::group::Session;
+    use crate::task::image::Image;
+    use crate::task::limits::{INFINITY, Limits};
+    use crate::task::process::ProcessParts;
+    use crate::task::thread::Name;
+
+    fn process(
+        pid: u32,
+        parent: Option<&Arc<Process>>,
+        group: &Arc<ProcessGroup>,
+        family: &mut FamilyGuard,
+    ) -> Arc<Process> {
+        let process = Process::new(ProcessParts {
+            pid: Pid::new(pid),
+            name: Name::new(b"test"),
+            limits: Arc::new(Limits::initial(INFINITY)),
+            signals: ProcessSignals::of_the_kernel(),
+            credentials: Arc::new(Credentials::root(Account::of(0))),
+            space: None,
+            image: Image::none(),
+            parent: parent.cloned(),
+            group: Some(group.clone()),
+            exit_signal: None,
+            vfork: None,
+        });
+        enter(&process, family);
+        process
+    }
+
+    fn make<R>(build: impl FnOnce(&mut FamilyGuard) -> R) -> R {
+        // The kernel's own process is made outside the lock, as at boot.
+        let _kernel = Process::kernel();
+        build(&mut lock())
+    }
+
+    #[test]
+    fn a_group_is_orphaned_without_a_parent_in_another_group_of_its_session() {
+        let (held, orphaned) = make(|family| {
+            let session = Session::new(Pid::new(70_001), family);
+            let shells = ProcessGroup::new(Pid::new(70_001), session.clone(), family);
+            let jobs = ProcessGroup::new(Pid::new(70_002), session, family);
+            let shell = process(70_001, None, &shells, family);
+            let job = process(70_002, Some(&shell), &jobs, family);
+            let before = is_in_orphaned_group(&job, family);
+            let once_gone = is_orphaned(&jobs, Some(&job), family);
+            let shell_is = is_in_orphaned_group(&shell, family);
+            let held = (leave(&job, family), leave(&shell, family));
+            (held, [before, once_gone, shell_is])
+        });
+        drop(held);
+        assert_eq!(orphaned, [false, true, true]);
+    }
+
+    #[test]
+    fn orphans_go_to_the_nearest_subreaper_that_lives() {
+        let (held, found) = make(|family| {
+            let session = Session::new(Pid::new(70_011), family);
+            let group = ProcessGroup::new(Pid::new(70_011), session, family);
+            let top = process(70_011, None, &group, family);
+            let middle = process(70_012, Some(&top), &group, family);
+            let bottom = process(70_013, Some(&middle), &group, family);
+            family.rw(&top.kinship).is_subreaper = true;
+            family.rw(&middle.kinship).is_subreaper = true;
+            let nearest = adopter(&bottom, family).map(|p| p.pid());
+            family.rw(&middle.kinship).is_ending = true;
+            let next = adopter(&bottom, family).map(|p| p.pid());
+            let held = [&bottom, &middle, &top].map(|process| leave(process, family));
+            (held, [nearest, next])
+        });
+        drop(held);
+        assert_eq!(found, [Some(Pid::new(70_012)), Some(Pid::new(70_011))]);
+    }
+
+    #[test]
+    fn a_process_is_in_one_group_at_a_time() {
+        let (held, counts) = make(|family| {
+            let session = Session::new(Pid::new(70_021), family);
+            let first = ProcessGroup::new(Pid::new(70_021), session.clone(), family);
+            let second = ProcessGroup::new(Pid::new(70_022), session, family);
+            let mover = process(70_022, None, &first, family);
+            let left = move_to_group(&mover, &second, family);
+            let counts = [first.members(family).count(), second.members(family).count()];
+            let held = (leave(&mover, family), left, first);
+            (held, counts)
+        });
+        drop(held);
+        assert_eq!(counts, [0, 1]);
+    }
+}

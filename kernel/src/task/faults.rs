@@ -26,7 +26,9 @@ const PROTECTION: u64 = 1;
 /// A page fault at `address`: resolves it, or raises the signal that says why not.
 pub(super) fn page_fault(thread: &Arc<Thread>, address: VirtAddr, access: Access, error_code: u64) {
     thread.count_fault();
-    let Some(space) = thread.space() else { return };
+    let Some(space) = thread.scheduling.own_space() else {
+        unreachable!("user code runs in an address space")
+    };
     let error = match space.handle_fault(address, access, &thread.process().memory_limits()) {
         Ok(_) => return,
         Err(error) => error,
@@ -35,7 +37,7 @@ pub(super) fn page_fault(thread: &Arc<Thread>, address: VirtAddr, access: Access
         FaultError::MapErr => (Signal::SIGSEGV, Code::SEGV_MAPERR),
         FaultError::AccErr => (Signal::SIGSEGV, Code::SEGV_ACCERR),
         FaultError::Bus => (Signal::SIGBUS, Code::BUS_ADRERR),
-        FaultError::NoMemory => return make_room(&space),
+        FaultError::NoMemory => return make_room(thread, &space),
     };
     let info = SignalInfo::fault(signal, code, address.as_u64());
     // Whether a kernel address is mapped is none of the program's business.
@@ -46,7 +48,7 @@ pub(super) fn page_fault(thread: &Arc<Thread>, address: VirtAddr, access: Access
 }
 
 /// Memory has run out: somebody is killed, and the access is repeated when that has had time to end.
-fn make_room(space: &AddressSpace) {
+fn make_room(thread: &Thread, space: &AddressSpace) {
     /// How long an ending process is given between two attempts.
     const PAUSE: Nanos = Nanos::from_millis(2);
     match oom::kill_one(space.memory().stats().total) {
@@ -57,7 +59,10 @@ fn make_room(space: &AddressSpace) {
                     false
                 });
         }
-        Killed::Nobody => exit::end_process(ExitStatus::Killed(Signal::SIGKILL, CoreFile::Absent)),
+        Killed::Nobody => {
+            let status = ExitStatus::Killed(Signal::SIGKILL, CoreFile::Absent);
+            exit::end_process(thread.process(), status);
+        }
     }
 }
 

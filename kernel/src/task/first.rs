@@ -45,11 +45,12 @@ pub fn spawn_first(
     signals.protection = Protection::Init;
     let process = Process::new(ProcessParts {
         pid,
+        name: Name::new(b"init"),
         limits,
         signals,
         credentials: credentials.clone(),
         space: None,
-        image: Arc::new(Image::default()),
+        image: Image::none(),
         parent: None,
         group: None,
         exit_signal: None,

@@ -15,7 +15,7 @@ use super::clone_flags::{Asker, CloneFlags, CloneRequest};
 use super::credentials::Capability;
 use super::family;
 use super::id::Pid;
-use super::limits::Resource;
+use super::limits::{INFINITY, Resource};
 use super::pidfd;
 use super::process::{Process, ProcessParts};
 use super::run::{self, Start};
@@ -180,6 +180,7 @@ fn make_process(
     };
     let child = Process::new(ProcessParts {
         pid: id.tid().as_pid(),
+        name: parent.name(),
         limits: old.limits(),
         signals: ProcessSignals::new(actions, account, queue_limit),
         credentials: parent.credentials(),
@@ -190,6 +191,9 @@ fn make_process(
         exit_signal: request.exit_signal,
         vfork,
     });
+    if old.limit(Resource::Cpu) != INFINITY {
+        child.timers.watch_cpu_limit();
+    }
     child.set_dumpable(old.dumpable());
     child.set_out_of_memory_adjustment(old.out_of_memory_adjustment());
     Ok(child)
@@ -273,7 +277,9 @@ fn join(
         family::enter(new, &mut family);
     }
     let mut state = new.signals();
-    if is_thread && (state.exit.is_some() || state.of(parent).stop || state.of(parent).replaced) {
+    if is_thread
+        && (state.exit.is_some() || state.of(parent).stop || state.of(parent).ending.is_some())
+    {
         return Err(Errno::ERESTARTNOINTR);
     }
     state.threads.insert(child.clone());

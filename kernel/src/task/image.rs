@@ -1,6 +1,10 @@
 //! What execve(2) notes about the program that a process runs. Key type: [`Image`].
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ops::Range;
+
+use spin::Lazy;
 
 use crate::fs::Path;
 
@@ -23,5 +27,14 @@ pub struct Image {
     /// Where the heap (brk(2)) starts.
     pub heap_start: u64,
     /// The auxiliary vector.
-    pub auxiliary: alloc::vec::Vec<[u64; 2]>,
+    pub auxiliary: Vec<[u64; 2]>,
+}
+
+impl Image {
+    /// No program: what the kernel's own processes and zombies run. Allocates nothing after its first call.
+    #[must_use]
+    pub fn none() -> Arc<Self> {
+        static NONE: Lazy<Arc<Image>> = Lazy::new(|| Arc::new(Image::default()));
+        NONE.clone()
+    }
 }

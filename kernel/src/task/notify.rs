@@ -59,7 +59,7 @@ pub(crate) fn stopped_or_continued(child: &Process, news_kind: StopNews, family:
             StopNews::Stopped(signal) => (Code::CLD_STOPPED, signal),
             StopNews::Continued => (Code::CLD_CONTINUED, Signal::SIGCONT),
         };
-        let usage = Usage::of_process(child);
+        let usage = Usage::times_of(child);
         let news = news(child, code, i32::from(signal.number()), &usage);
         post(parent, Signal::SIGCHLD, &news);
     }

@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 
-use super::family;
 use super::id::Pid;
 use super::limits::Resource;
 use super::process::Process;
@@ -35,12 +34,7 @@ pub(super) enum Waiting {
 impl FileOperations for Pidfd {
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
         table.watch(&self.process.end);
-        let ended = self.process.exit_status(&family::lock()).is_some();
-        if ended || self.process.has_been_reaped() {
-            PollEvents::READABLE
-        } else {
-            PollEvents::empty()
-        }
+        if self.process.has_ended() { PollEvents::READABLE } else { PollEvents::empty() }
     }
 
     fn as_pidfd(&self) -> Option<&Pidfd> {

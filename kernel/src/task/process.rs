@@ -19,7 +19,7 @@ use super::id::Pid;
 use super::image::Image;
 use super::limits::{INFINITY, Limits, Resource};
 use super::status::ExitStatus;
-use super::thread::Thread;
+use super::thread::{Name, Thread};
 use super::usage::Usage;
 use crate::scheduling::{Completion, WaitQueue};
 use crate::signal::timers::Timers;
@@ -58,6 +58,7 @@ pub(super) struct Kinship {
 /// What a process is made of.
 pub(super) struct ProcessParts {
     pub pid: Pid,
+    pub name: Name,
     pub limits: Arc<Limits>,
     pub signals: ProcessSignals,
     pub credentials: Arc<Credentials>,
@@ -91,6 +92,8 @@ pub struct Process {
 
     // Each under a lock of its own, rank THREAD, held for a copy.
     limits: SpinLock<Arc<Limits>>,
+    /// The name of its first thread.
+    name: SpinLock<Name>,
     credentials: SpinLock<Arc<Credentials>>,
     space: SpinLock<Option<Arc<AddressSpace>>>,
     image: SpinLock<Arc<Image>>,
@@ -104,6 +107,7 @@ pub struct Process {
     death_signal: AtomicU8,
     dumpable: AtomicU8,
     has_executed: AtomicBool,
+    has_ended: AtomicBool,
     is_reaped: AtomicBool,
     hard_cpu_limit: AtomicU64,
     out_of_memory_adjustment: AtomicI32,
@@ -146,6 +150,7 @@ impl Process {
             signals: SpinLock::new(Rank::SIGNAL, parts.signals),
             timers: Timers::new(this.clone()),
             limits: SpinLock::new(Rank::THREAD, parts.limits),
+            name: SpinLock::new(Rank::THREAD, parts.name),
             credentials: SpinLock::new(Rank::THREAD, parts.credentials),
             space: SpinLock::new(Rank::THREAD, parts.space),
             image: SpinLock::new(Rank::THREAD, parts.image),
@@ -155,6 +160,7 @@ impl Process {
             death_signal: AtomicU8::new(0),
             dumpable: AtomicU8::new(1),
             has_executed: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
             is_reaped: AtomicBool::new(false),
             hard_cpu_limit: AtomicU64::new(hard_cpu_limit),
             out_of_memory_adjustment: AtomicI32::new(0),
@@ -171,11 +177,12 @@ impl Process {
         static KERNEL: Lazy<Arc<Process>> = Lazy::new(|| {
             Process::new(ProcessParts {
                 pid: Pid::KERNEL,
+                name: Name::new(b"kernel"),
                 limits: Arc::new(Limits::initial(INFINITY)),
                 signals: ProcessSignals::of_the_kernel(),
                 credentials: Arc::new(Credentials::root(Account::of(0))),
                 space: None,
-                image: Arc::new(Image::default()),
+                image: Image::none(),
                 parent: None,
                 group: None,
                 exit_signal: None,
@@ -270,6 +277,16 @@ impl Process {
         drop(limits);
         self.signals().queue_limit = queue_limit;
         result
+    }
+
+    /// The name of its first thread, also when it has ended.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        *self.name.lock()
+    }
+
+    pub(super) fn set_name(&self, name: Name) {
+        *self.name.lock() = name;
     }
 
     /// Whom its first thread acts for.
@@ -374,6 +391,18 @@ impl Process {
 
     pub(super) fn set_has_executed(&self) {
         self.has_executed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ended. Takes no lock.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// It has ended: who waits for that by a pidfd goes on.
+    pub(super) fn announce_end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        self.end.wake_all();
     }
 
     /// Whether its parent has taken its status: only references like pidfds are left of it.

@@ -15,6 +15,8 @@
 //! interrupt that ends user mode at once.
 
 use alloc::sync::Arc;
+use core::convert::Infallible;
+use core::ops::ControlFlow;
 
 use arch::addr::UserAddr;
 use arch::context::{Exit, UserContext};
@@ -27,9 +29,10 @@ use super::status::ExitStatus;
 use super::thread::Thread;
 use crate::cpu;
 use crate::errno::Result;
+use crate::log_error;
 use crate::memory::user::UserPtr;
 use crate::scheduling;
-use crate::signal::deliver::{Interrupted, deliver};
+use crate::signal::deliver::{Ending, Interrupted, deliver};
 use crate::syscall::{Caller, dispatch};
 
 /// What a new thread does before it first enters user mode.
@@ -47,6 +50,12 @@ pub(crate) enum Start {
 
 /// What every user thread runs, from its first moment on its kernel stack.
 pub(super) fn start() -> ! {
+    // Nothing survives this call: the end of a thread runs no destructors of its frames.
+    let ending = begin_and_live();
+    exit::end(ending)
+}
+
+fn begin_and_live() -> Ending {
     let thread = current().to_arc();
     let context = match thread.take_start() {
         Some(Start::Forked { context, store_id }) => {
@@ -59,21 +68,23 @@ pub(super) fn start() -> ! {
         Some(Start::Program(load)) => match load(&thread) {
             Ok(context) => context,
             Err(errno) => {
-                crate::log_error!("the first program cannot be executed: {errno}");
-                drop(thread);
-                exit::end_process(ExitStatus::Exited(127))
+                log_error!("the first program cannot be executed: {errno}");
+                return Ending::Process(ExitStatus::Exited(127));
             }
         },
         None => unreachable!("a user thread is started with something to do"),
     };
-    live(&thread, context)
+    match live(&thread, context) {
+        ControlFlow::Break(ending) => ending,
+        ControlFlow::Continue(never) => match never {},
+    }
 }
 
 /// The loop. Ends when the thread does.
-fn live(thread: &Arc<Thread>, mut context: UserContext) -> ! {
+fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, Infallible> {
     let mut interrupted = None;
     loop {
-        prepare_for_user_mode(thread, &mut context, &mut interrupted);
+        prepare_for_user_mode(thread, &mut context, &mut interrupted)?;
         cpu::enter_user_mode();
         let reason = enter_user(&mut context);
         cpu::leave_user_mode();
@@ -119,15 +130,15 @@ fn prepare_for_user_mode(
     thread: &Arc<Thread>,
     context: &mut UserContext,
     interrupted: &mut Option<Interrupted>,
-) {
+) -> ControlFlow<Ending> {
     loop {
         scheduling::preempt_if_requested();
         if thread.has_pending_signal() || interrupted.is_some() || thread.restores_mask() {
-            deliver(thread, context, interrupted);
+            deliver(thread, context, interrupted)?;
         }
         let _was_enabled = interrupts::disable();
         if !thread.has_pending_signal() && !arch::preempt::requested() {
-            return;
+            return ControlFlow::Continue(());
         }
         interrupts::enable();
     }

@@ -239,3 +239,29 @@ fn with_bearers(number: u32, change: impl FnOnce(&mut Bearers)) {
 fn shard(number: u32) -> &'static SpinLock<BTreeMap<u32, Bearers>, Irq> {
     &TABLE[number as usize % SHARDS]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique_and_come_back() {
+        let ids: Vec<FreshId> = (0..200).filter_map(|_| allocate().ok()).collect();
+        let mut numbers: Vec<u32> = ids.iter().map(|id| id.tid().as_u32()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 200);
+        drop(ids);
+        for number in numbers {
+            assert!(!shard(number).lock().contains_key(&number), "{number} is still taken");
+        }
+    }
+
+    #[test]
+    fn a_reserved_number_names_nobody() {
+        let Ok(id) = allocate() else { panic!("there are numbers left") };
+        assert!(find_thread(id.tid()).is_none());
+        assert!(find_process(id.tid().as_pid()).is_none());
+        assert!(find_group(id.tid().as_pid()).is_none());
+    }
+}

@@ -254,6 +254,9 @@ impl Thread {
 
     /// Changes the name.
     pub fn set_name(&self, name: Name) {
+        if self.tid() == self.process.pid().leader() {
+            self.process.set_name(name);
+        }
         *self.name.lock() = name;
     }
 

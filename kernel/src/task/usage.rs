@@ -76,7 +76,8 @@ impl Usage {
         Self::times_of(process).user
     }
 
-    fn times_of(process: &Process) -> Self {
+    /// What the threads of `process` have used so far, without the peak of its memory. Allowed with locks held.
+    pub(super) fn times_of(process: &Process) -> Self {
         let mut sum = Self::default();
         process.for_each_thread(|thread| sum.add(&Self::of_thread(thread)));
         sum.add(&process.ended_threads.lock());

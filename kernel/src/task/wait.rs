@@ -193,7 +193,7 @@ fn take(
             usage.add(&kin.children_usage);
             usage
         }
-        Event::Stopped(_) | Event::Continued => Usage::of_process(child),
+        Event::Stopped(_) | Event::Continued => Usage::times_of(child),
     };
     let user = child.credentials().user.real;
     let report = Report { pid: child.pid(), user, event, usage };
