@@ -14,9 +14,10 @@ pub mod lexer;
 pub mod parser;
 pub mod run;
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use nix::errno::Errno;
 use run::Shell;
 
 /// What `skein-sh --help` prints.
@@ -66,7 +67,6 @@ pub fn run_command(text: &str) -> u8 {
 pub fn interactive() -> u8 {
     let kind = if jobs::is_terminal() { run::Kind::Interactive } else { run::Kind::Script };
     let mut shell = Shell::new(kind);
-    let mut line = String::new();
     loop {
         shell.jobs.report_changes();
         if kind == run::Kind::Interactive {
@@ -75,13 +75,13 @@ pub fn interactive() -> u8 {
                 return 1;
             }
         }
-        line.clear();
-        match io::stdin().lock().read_line(&mut line) {
-            Ok(0) => return shell.status(),
-            Ok(_) => {
-                shell.run_text(&line);
+        let line = read_line();
+        match line {
+            Ok(line) if line.is_empty() => return shell.status(),
+            Ok(line) => {
+                shell.run_text(&String::from_utf8_lossy(&line));
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => println!(),
+            Err(Errno::EINTR) => println!(),
             Err(error) => {
                 eprintln!("skein-sh: {error}");
                 return 1;
@@ -91,6 +91,18 @@ pub fn interactive() -> u8 {
             return status;
         }
     }
+}
+
+/// Reads a line, with its end; nothing at the end of the input.
+///
+/// Byte by byte, so that what follows the line is left to the commands that read the same input.
+fn read_line() -> Result<Vec<u8>, Errno> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.last() != Some(&b'\n') && nix::unistd::read(io::stdin(), &mut byte)? > 0 {
+        line.push(byte[0]);
+    }
+    Ok(line)
 }
 
 /// The prompt: the working directory, `#` for root.

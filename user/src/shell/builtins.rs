@@ -206,7 +206,7 @@ fn cat(_: &mut Shell, words: &[String]) -> u8 {
     let mut status = 0;
     for path in paths {
         let result = match path.as_str() {
-            "-" => copy_out(io::stdin().lock()),
+            "-" => copy_out(StandardInput),
             path => fs::File::open(path).and_then(copy_out),
         };
         if let Err(error) = result {
@@ -216,6 +216,15 @@ fn cat(_: &mut Shell, words: &[String]) -> u8 {
     status
 }
 
+/// Descriptor 0 without the runtime's buffer, which belongs to the shell from which this process was forked.
+struct StandardInput;
+
+impl Read for StandardInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(nix::unistd::read(io::stdin(), buffer)?)
+    }
+}
+
 fn copy_out(mut source: impl Read) -> io::Result<()> {
     let mut output = io::stdout().lock();
     io::copy(&mut source, &mut output)?;
@@ -223,7 +232,8 @@ fn copy_out(mut source: impl Read) -> io::Result<()> {
 }
 
 fn list(_: &mut Shell, words: &[String]) -> u8 {
-    let path = words.get(1).map_or(".", String::as_str);
+    // Always the long format, so options say nothing new.
+    let path = words[1..].iter().find(|word| !word.starts_with('-')).map_or(".", String::as_str);
     let mut lines = Vec::new();
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

@@ -11,6 +11,8 @@ use nix::sys::signal::{SigHandler, Signal, killpg, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgrp, getpid, setpgid, tcsetpgrp};
 
+use super::parser::Place;
+
 /// Signals that the terminal sends to the foreground, which an interactive shell survives.
 const TERMINAL_SIGNALS: [Signal; 5] =
     [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
@@ -73,12 +75,16 @@ impl Jobs {
         Self { control, list: Vec::new() }
     }
 
-    /// What a child does first: join the job's group (a new one for the first child) and take signals normally.
-    pub fn enter_child(&self, group: Option<Pid>) {
+    /// What a child does first: join the job's group (a new one for the first child), take the terminal if it is
+    /// in the foreground (it may read before the parent has given it), and take signals normally.
+    pub fn enter_child(&self, group: Option<Pid>, place: Place) {
         if self.control == Control::On {
             let own = Pid::from_raw(0);
             // The parent does the same; whoever is second may be refused.
             let _ = setpgid(own, group.unwrap_or(own));
+            if place == Place::Foreground {
+                give_terminal(getpgrp());
+            }
             set_terminal_signals(SigHandler::SigDfl);
         }
         // Rust's runtime ignores it, programs expect to die of it.

@@ -161,7 +161,7 @@ impl Shell {
                     members.push(child);
                 }
                 ForkResult::Child => {
-                    self.jobs.enter_child(group);
+                    self.jobs.enter_child(group, pipeline.place);
                     let status = self.run_in_child(command, pipeline.place, input, output);
                     let _ = std::io::stdout().flush();
                     std::process::exit(i32::from(status));
