@@ -22,6 +22,8 @@ pub mod send;
 mod signalfd;
 pub(crate) mod state;
 pub(crate) mod stop;
+#[cfg(test)]
+mod tests;
 pub(crate) mod timers;
 
 pub use action::{Action, ActionFlags, Actions, Handler, SharedActions};

@@ -67,7 +67,7 @@ bitflags! {
 
 impl CloneFlags {
     /// Everything that asks for a namespace.
-    const NAMESPACES: Self = Self::NEWNS
+    pub const NAMESPACES: Self = Self::NEWNS
         .union(Self::NEWCGROUP)
         .union(Self::NEWUTS)
         .union(Self::NEWIPC)

@@ -138,14 +138,9 @@ pub(super) fn adopter(process: &Process, family: &FamilyGuard) -> Option<Arc<Pro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::ProcessSignals;
-    use crate::task::account::Account;
-    use crate::task::credentials::Credentials;
     use crate::task::group::Session;
-    use crate::task::image::Image;
-    use crate::task::limits::{INFINITY, Limits};
     use crate::task::process::ProcessParts;
-    use crate::task::thread::Name;
+    use crate::task::testing;
 
     fn process(
         pid: u32,
@@ -154,17 +149,9 @@ mod tests {
         family: &mut FamilyGuard,
     ) -> Arc<Process> {
         let process = Process::new(ProcessParts {
-            pid: Pid::new(pid),
-            name: Name::new(b"test"),
-            limits: Arc::new(Limits::initial(INFINITY)),
-            signals: ProcessSignals::of_the_kernel(),
-            credentials: Arc::new(Credentials::root(Account::of(0))),
-            space: None,
-            image: Image::none(),
             parent: parent.cloned(),
             group: Some(group.clone()),
-            exit_signal: None,
-            vfork: None,
+            ..testing::parts(Pid::new(pid))
         });
         enter(&process, family);
         process

@@ -33,6 +33,8 @@ mod run;
 mod rusage;
 mod status;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod thread;
 mod usage;
 mod wait;

@@ -9,6 +9,7 @@ mod prctl;
 mod random;
 mod reboot;
 mod system;
+mod unshare;
 
 use arch::addr::UserAddr;
 use arch_prctl::arch_prctl;
@@ -25,6 +26,7 @@ use random::getrandom;
 use reboot::reboot;
 pub use system::{host_name, release, set_host_name, version};
 use system::{setdomainname, sethostname, sysinfo, uname};
+use unshare::unshare;
 
 use super::exit::{exit, exit_group};
 use super::fork::{clone, clone3, fork, vfork};
@@ -85,6 +87,7 @@ pub const SYSCALLS: &[Syscall] = &[
     syscall!(218, set_tid_address(address: u64)),
     syscall!(231, exit_group(status: i32)),
     syscall!(247, waitid(kind: u32, id: i32, info: UserPtr<[u8; INFO_SIZE]>, options: u32, usage: UserPtr<Layout>)),
+    syscall!(272, unshare(flags: u64)),
     syscall!(302, prlimit64(pid: i32, resource: u32, new: UserPtr<Limit>, old: UserPtr<Limit>)),
     syscall!(318, getrandom(buffer: UserAddr, length: usize, flags: u32)),
     syscall!(434, pidfd_open(pid: i32, flags: u32)),
