@@ -1,0 +1,181 @@
+//! Several CPUs at once, each played by a host thread: faults of one space in parallel, fork and unmapping against
+//! faults, exit against shootdowns. Each thread owns some pages of the common space and checks every byte of its own.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arch::addr::UserAddr;
+use arch::cpu::CpuId;
+use arch::simulation::Machine as Simulation;
+use common::{CPUS, Machine, PAGE, User};
+use mm::space::{Advice, MapRequest};
+use mm::{AddressSpace, Limits, Protection};
+
+const RW: Protection = Protection::READ.union(Protection::WRITE);
+/// Pages of the common space. They straddle the boundary between two tables at each of three levels.
+const PAGES: u64 = 64;
+const START: u64 = (512 << 30) - PAGES / 2 * PAGE;
+
+/// A small generator with a seed (xorshift; Marsaglia 2003): reproducible, and no two threads alike.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// Page number `index` of thread `thread`: the threads' pages alternate, so that they share tables.
+fn page(thread: usize, index: u64) -> u64 {
+    START + (index * CPUS as u64 + thread as u64) * PAGE
+}
+
+const OWN: u64 = PAGES / CPUS as u64;
+
+struct Worker<'a> {
+    machine: &'a Machine,
+    space: Arc<AddressSpace>,
+    thread: usize,
+    random: Random,
+    expected: [u8; OWN as usize],
+}
+
+impl Worker<'_> {
+    fn run(mut self, rounds: u32) {
+        for _ in 0..rounds {
+            let index = self.random.below(OWN);
+            match self.random.below(16) {
+                0 => self.fork(),
+                1 => self.remap_page(index),
+                2 => self.discard(index),
+                3 => self.protect(index),
+                4..10 => self.write(index),
+                _ => self.check(index),
+            }
+        }
+        (0..OWN).for_each(|index| self.check(index));
+    }
+
+    fn user(&self) -> User {
+        self.machine.enter(&self.space, self.thread)
+    }
+
+    fn write(&mut self, index: u64) {
+        let value = self.random.below(256) as u8;
+        self.user().write(page(self.thread, index), value).expect("writable");
+        self.expected[index as usize] = value;
+    }
+
+    fn check(&mut self, index: u64) {
+        let found = self.user().read(page(self.thread, index));
+        assert_eq!(found, Ok(self.expected[index as usize]), "thread {}", self.thread);
+    }
+
+    /// A child sees this thread's pages as they are now, whatever parent and child write afterwards.
+    fn fork(&mut self) {
+        let child = self.space.fork().expect("memory");
+        let snapshot = self.expected;
+        let index = self.random.below(OWN);
+        self.write(index);
+        let mut user = self.machine.enter(&child, self.thread);
+        for index in 0..OWN {
+            let found = user.read(page(self.thread, index));
+            assert_eq!(found, Ok(snapshot[index as usize]), "child of thread {}", self.thread);
+        }
+        let index = self.random.below(OWN);
+        user.write(page(self.thread, index), 0xff).expect("writable");
+        if self.random.below(2) == 0 {
+            drop(user);
+            drop(child);
+        } else {
+            let grandchild = child.fork().expect("memory");
+            user.write(page(self.thread, index), 0xfe).expect("writable");
+            drop(user);
+            drop(child);
+            let found = self.machine.enter(&grandchild, self.thread).read(page(self.thread, index));
+            assert_eq!(found, Ok(0xff));
+        }
+        (0..OWN).for_each(|index| self.check(index));
+    }
+
+    fn remap_page(&mut self, index: u64) {
+        let at = self.address(index);
+        self.space.unmap(at, PAGE).expect("memory");
+        let request = MapRequest::anonymous(PAGE, RW).fixed_at(at);
+        assert_eq!(self.space.map(&request, &Limits::NONE), Ok(at));
+        self.expected[index as usize] = 0;
+        self.check(index);
+    }
+
+    fn discard(&mut self, index: u64) {
+        self.space.advise(self.address(index), PAGE, Advice::DontNeed).expect("memory");
+        self.expected[index as usize] = 0;
+    }
+
+    fn protect(&mut self, index: u64) {
+        let at = self.address(index);
+        self.space.protect(at, PAGE, Protection::READ).expect("memory");
+        assert!(self.user().write(at.as_u64(), 1).is_err());
+        self.check(index);
+        self.space.protect(at, PAGE, RW).expect("memory");
+    }
+
+    fn address(&self, index: u64) -> UserAddr {
+        UserAddr::try_new(page(self.thread, index)).expect("in range")
+    }
+}
+
+/// Counts a thread as finished when dropped.
+struct Finished<'a>(&'a AtomicUsize);
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn stress(machine: &Machine, seed: u64, rounds: u32) {
+    let simulation = Simulation::new();
+    let creator = simulation.join(CpuId::new(0));
+    let space = machine.space();
+    let start = UserAddr::try_new(START).expect("in range");
+    let request = MapRequest::anonymous(PAGES * PAGE, RW).fixed_at(start);
+    space.map(&request, &Limits::NONE).expect("mapped");
+    drop(creator);
+    let finished = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..CPUS {
+            let (space, finished) = (space.clone(), &finished);
+            scope.spawn(move || {
+                let _cpu = simulation.join(CpuId::new(thread));
+                // A panic in one thread must not leave the others waiting for it.
+                let done = Finished(finished);
+                let random = Random(seed * CPUS as u64 + thread as u64 + 1);
+                let expected = [0; OWN as usize];
+                Worker { machine, space, thread, random, expected }.run(rounds);
+                drop(done);
+                while finished.load(Ordering::SeqCst) < CPUS {
+                    arch::relax();
+                }
+            });
+        }
+    });
+    let _cpu = simulation.join(CpuId::new(0));
+    machine.audit(&[&space]);
+    drop(space);
+    machine.assert_all_free();
+}
+
+#[test]
+fn threads_of_one_space_fork_fault_and_unmap_at_once() {
+    let machine = Machine::new(32 << 20);
+    let rounds = std::env::var("STRESS_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    for seed in 1..=8 {
+        stress(&machine, seed, rounds.unwrap_or(300));
+    }
+}
