@@ -6,7 +6,11 @@
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The most CPUs that Skein manages. Sets of CPUs have this many bits.
+#[cfg(not(loom))]
 pub const MAX_CPUS: usize = 256;
+/// The most CPUs of a model: one word per set keeps models small.
+#[cfg(loom)]
+pub const MAX_CPUS: usize = 64;
 const WORDS: usize = MAX_CPUS / 64;
 
 /// A CPU, numbered densely from zero in the order of bring-up; below [`MAX_CPUS`].

@@ -110,7 +110,7 @@ pub fn serve() {
 
 /// Says that every CPU has process-context identifiers switched on (CR4.PCIDE). Called once, before user mode.
 pub fn enable_pcids() {
-    state().pcids.store(true, Ordering::Relaxed);
+    state().enable_pcids();
 }
 
 /// Which translations to forget.
@@ -190,10 +190,7 @@ impl Context {
     /// This CPU turns to a kernel thread or idles. The root stays loaded until another space needs the CPU.
     pub fn deactivate(&self) {
         let saved = interrupts::disable();
-        let cpu = state().cpu(machine::current_cpu());
-        if cpu.loaded.load(Ordering::Relaxed) == self.id {
-            cpu.lazy.store(true, Ordering::SeqCst);
-        }
+        state().deactivate(&Machine, self);
         interrupts::restore(saved);
     }
 
@@ -228,11 +225,8 @@ impl Context {
 
     /// Moves every CPU that has the root loaded to the kernel's root. Afterwards the tables may be freed.
     pub fn retire(&self) -> Sent {
-        let here = state().cpu(machine::current_cpu());
         preempt::disable();
-        if here.loaded.load(Ordering::Relaxed) == self.id {
-            here.lazy.store(true, Ordering::SeqCst);
-        }
+        state().deactivate(&Machine, self);
         let sent = state().flush(&Machine, self, Range::All, Tables::Freed);
         preempt::enable();
         debug_assert!(
@@ -399,6 +393,19 @@ impl Shootdowns {
         cpu.lazy.store(false, Ordering::SeqCst);
         cpu.context.store(ptr::from_ref(context).cast_mut(), Ordering::Relaxed);
         cpu.loaded.store(context.id, Ordering::Relaxed);
+    }
+
+    /// See [`Context::deactivate`]. Interrupts are off, or preemption is and the CPU runs no thread of the space.
+    pub fn deactivate(&self, processor: &impl Processor, context: &Context) {
+        let cpu = self.cpu(processor.current());
+        if cpu.loaded.load(Ordering::Relaxed) == context.id {
+            cpu.lazy.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// See [`enable_pcids`].
+    pub fn enable_pcids(&self) {
+        self.pcids.store(true, Ordering::Relaxed);
     }
 
     /// The root is loaded already, perhaps lazily: catches up with the shootdowns that skipped this CPU.

@@ -88,7 +88,7 @@ pub(crate) fn carve<T>(
 }
 
 /// A page table: entries that the processor reads, and marks, while we write them. All access is atomic.
-#[repr(C, align(4096))]
+#[cfg_attr(not(loom), repr(C, align(4096)))]
 #[derive(Debug)]
 pub struct Table([AtomicU64; TABLE_ENTRIES]);
 
@@ -134,7 +134,6 @@ impl Table {
 }
 
 /// The table in `frame`, which the caller holds a reference to for as long as it uses the view.
-#[cfg(not(loom))]
 pub(crate) fn table<'a>(frame: Frame) -> &'a Table {
     // SAFETY: `frame` is a table by the convention of this module: initialised, and only accessed atomically.
     unsafe { &*window(frame.start()).cast::<Table>() }

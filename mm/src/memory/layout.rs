@@ -49,11 +49,8 @@ impl Memory {
     #[must_use]
     pub fn new(ranges: impl IntoIterator<Item = FreeRange>, cpus: usize) -> &'static Self {
         let mut kept = [None; MAX_RANGES];
-        let mut count = 0;
-        for range in ranges.into_iter().filter(|range| range.frames() > 0).take(MAX_RANGES) {
-            kept[count] = Some(range);
-            count += 1;
-        }
+        let usable = ranges.into_iter().filter(|range| range.frames() > 0);
+        kept.iter_mut().zip(usable).for_each(|(slot, range)| *slot = Some(range));
         let (base, end) = span(&mut kept);
         let mut carver = Carver { ranges: kept };
         let total = carver.ranges.iter().flatten().map(FreeRange::frames).sum::<u64>();

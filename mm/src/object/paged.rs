@@ -188,10 +188,9 @@ impl PagedObject {
             let shrinks = bytes < pages.bytes;
             pages.bytes = bytes;
             let last = bytes % PAGE;
-            if shrinks && last != 0 {
-                if let Some(frame) = pages.frames.get(&(bytes / PAGE)) {
-                    frame.zero(last as usize, PAGE_SIZE);
-                }
+            let cut = pages.frames.get(&(bytes / PAGE)).filter(|_| shrinks && last != 0);
+            if let Some(frame) = cut {
+                frame.zero(last as usize, PAGE_SIZE);
             }
             pages.frames.split_off(&first_gone)
         };

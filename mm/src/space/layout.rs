@@ -53,7 +53,7 @@ impl Layout {
         let image_base = (USER_END / 3 * 2) & !(PAGE - 1);
         // Without the modulus the image could be pushed into the mappings under a huge stack limit.
         let image_base =
-            image_base.min(mmap_base / 2 & !(PAGE - 1)) + bits(entropy.image, MMAP_PAGES_BITS);
+            image_base.min((mmap_base / 2) & !(PAGE - 1)) + bits(entropy.image, MMAP_PAGES_BITS);
         Self {
             stack_top: address(stack_top),
             mmap_base: address(mmap_base),
@@ -65,7 +65,7 @@ impl Layout {
     /// The layout with the heap behind an image that ends at `image_end`.
     #[must_use]
     pub fn with_heap_after(self, image_end: UserAddr, entropy: Entropy) -> Self {
-        let offset = entropy.heap % HEAP_BYTES & !(PAGE - 1);
+        let offset = (entropy.heap % HEAP_BYTES) & !(PAGE - 1);
         let heap_start = image_end.page_align_up().checked_add(offset).unwrap_or(image_end);
         Self { heap_start, ..self }
     }

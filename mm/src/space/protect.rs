@@ -133,11 +133,13 @@ impl AddressSpace {
         if state.areas.len() + 2 > MAX_AREAS {
             return Err(MmError::NoMemory);
         }
-        let old = state.areas.update(range, |vma| vma.flags = vma.flags - clear | set);
+        let old = state.areas.update(range, |vma| vma.flags = (vma.flags - clear) | set);
         state.totals.subtract(&old);
         for part in old.iter() {
-            let changed =
-                crate::vma::Vma { flags: part.flags - clear | set, ..crate::vma::Vma::clone(part) };
+            let changed = crate::vma::Vma {
+                flags: (part.flags - clear) | set,
+                ..crate::vma::Vma::clone(part)
+            };
             state.totals.add(&changed);
         }
         state.fork_exceptions |= !set.is_empty();

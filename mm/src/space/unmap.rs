@@ -62,15 +62,16 @@ impl AddressSpace {
         loop {
             let mut gather = self.gather();
             let mut state = self.lock();
-            let found =
-                state.areas.iter_from(next).find_map(|vma| object_part(vma, mappers, first, end));
-            let Some(range) = found else { return };
+            let found = state.areas.iter_from(next).find_map(|vma| {
+                object_part(vma, mappers, first, end).map(|part| (part, vma.end()))
+            });
+            let Some((range, area_end)) = found else { return };
             self.note_peak(&mut state.totals);
             let mut cursor = Cursor::new(self.memory, self.root, &mut gather).critical();
             match cursor.own_edges(range) {
                 Ok(()) => {
                     cursor.zap(range);
-                    next = range.end();
+                    next = area_end;
                 }
                 Err(OutOfMemory) => arch::relax(),
             }

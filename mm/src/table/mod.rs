@@ -1,9 +1,9 @@
 //! The tree of page tables: tables and pages shared by reference count, copied along the path that is written.
 //!
 //! - [`node`]: the protocol for one table: copying it (I3, I3b), releasing it;
-//! - [`cursor`]: descending, and the rule that a node is made exclusive before it is written (I1);
-//! - [`zap`]: detaching ranges; [`gather`]: what a change made invalid, to be flushed and only then freed (I4);
-//! - [`entry`]: the forms that an entry takes; [`audit`]: checking a whole tree, for tests.
+//! - `cursor`: descending, and the rule that a node is made exclusive before it is written (I1);
+//! - `zap`: detaching ranges; `gather`: what a change made invalid, to be flushed and only then freed (I4);
+//! - `entry`: the forms that an entry takes; [`audit`]: checking a whole tree, for tests.
 //!
 //! Every entry that is not empty holds one reference to the frame it points at. The root is held by its space.
 //! Which locks a change needs: the space lock shared and the node's shard lock, or the space lock exclusively. Nodes with a

@@ -57,7 +57,6 @@ fn give_back<'a>(source: &Table, taken: usize, count: impl Fn(Frame) -> &'a Coun
 /// Drops one reference to the table in `frame` at `level`. If it was the last, drops the table's children and frees it,
 /// and so on downwards: with a worklist as deep as the tree, without recursion, locks or allocation, so it may be preempted at
 /// any point however much there is to free.
-#[cfg(not(loom))]
 pub(crate) fn release_table(memory: &Memory, frame: Frame, level: u32) {
     use crate::raw::table;
 

@@ -280,11 +280,10 @@ impl Tree {
                 (low, vma) = (rest, merged);
             }
         }
-        if let Some(first) = Self(high.clone()).at_or_above(vma.end()) {
-            if let Some(merged) = vma.merged(first) {
-                let (_, _, rest) = split(&high, first.end());
-                (high, vma) = (rest, merged);
-            }
+        let next = Self(high.clone()).at_or_above(vma.end()).cloned();
+        if let Some((merged, next)) = next.and_then(|next| Some((vma.merged(&next)?, next))) {
+            let (_, _, rest) = split(&high, next.end());
+            (high, vma) = (rest, merged);
         }
         self.0 = join(low, Arc::new(vma), high);
     }

@@ -1,0 +1,173 @@
+//! Memory objects: sharing, privacy, truncation, and what faults see of them.
+
+mod common;
+
+use std::sync::Arc;
+
+use arch::addr::UserAddr;
+use common::{Machine, PAGE};
+use mm::object::{MemoryObject, ObjectError, PagedObject};
+use mm::space::{Advice, MapRequest, Source};
+use mm::{FaultError, Limits, MmError, ObjectRange, Protection};
+
+const RW: Protection = Protection::READ.union(Protection::WRITE);
+
+fn range(object: &Arc<PagedObject>, offset: u64) -> ObjectRange {
+    ObjectRange { object: object.clone(), offset, file: None }
+}
+
+fn shared(object: &Arc<PagedObject>, pages: u64) -> MapRequest {
+    let source = Source::Shared { range: range(object, 0), allowed: Protection::all() };
+    MapRequest { source, ..MapRequest::anonymous(pages * PAGE, RW) }
+}
+
+fn private(object: &Arc<PagedObject>, pages: u64) -> MapRequest {
+    MapRequest {
+        source: Source::Private(range(object, 0)),
+        ..MapRequest::anonymous(pages * PAGE, RW)
+    }
+}
+
+#[test]
+fn bytes_go_through_files_and_mappings_alike() {
+    let machine = Machine::new(16 << 20);
+    let object = Arc::new(PagedObject::new(machine.memory(), 0));
+    assert_eq!(object.write_at(PAGE - 2, b"abcd"), Ok(4));
+    assert_eq!(object.size(), PAGE + 2);
+    let space = machine.space();
+    let at = space.map(&shared(&object, 3), &Limits::NONE).expect("mapped").as_u64();
+    let mut user = machine.enter(&space, 0);
+    assert_eq!(user.read(at + PAGE - 1), Ok(b'b'));
+    assert_eq!(user.write(at + PAGE, b'C'), Ok(()));
+    assert_eq!(user.read(at + 2 * PAGE), Err(FaultError::Bus));
+    let mut bytes = [0; 8];
+    assert_eq!(object.read_at(PAGE - 2, &mut bytes), 4);
+    assert_eq!(&bytes[..4], b"abCd");
+    assert_eq!(space.usage().shared, 2);
+}
+
+#[test]
+fn private_mappings_keep_their_writes_to_themselves() {
+    let machine = Machine::new(16 << 20);
+    let object = Arc::new(PagedObject::new(machine.memory(), 2 * PAGE));
+    let space = machine.space();
+    let at = space.map(&private(&object, 2), &Limits::NONE).expect("mapped").as_u64();
+    let mut user = machine.enter(&space, 0);
+    assert_eq!(user.read(at), Ok(0));
+    object.write_at(0, &[5]).expect("written");
+    assert_eq!(user.read(at), Ok(5), "an untouched page is the object's");
+    user.write(at, 6).expect("writable");
+    object.write_at(0, &[7]).expect("written");
+    assert_eq!(user.read(at), Ok(6));
+    let child = space.fork().expect("forked");
+    assert_eq!(machine.enter(&child, 1).write(at, 8), Ok(()));
+    assert_eq!(user.read(at), Ok(6));
+}
+
+#[test]
+fn shared_anonymous_memory_is_seen_on_both_sides_of_a_fork() {
+    let machine = Machine::new(16 << 20);
+    let space = machine.space();
+    let request =
+        MapRequest { source: Source::SharedAnonymous, ..MapRequest::anonymous(2 * PAGE, RW) };
+    let at = space.map(&request, &Limits::NONE).expect("mapped").as_u64();
+    machine.enter(&space, 0).write(at, 1).expect("writable");
+    let child = space.fork().expect("forked");
+    machine.enter(&child, 1).write(at, 2).expect("writable");
+    machine.enter(&child, 1).write(at + PAGE, 3).expect("writable");
+    assert_eq!(machine.enter(&space, 0).read(at), Ok(2));
+    assert_eq!(machine.enter(&space, 0).read(at + PAGE), Ok(3));
+    drop((space, child));
+    machine.assert_all_free();
+}
+
+#[test]
+fn truncation_reaches_every_member_of_every_family() {
+    let machine = Machine::new(16 << 20);
+    let object = Arc::new(PagedObject::new(machine.memory(), 4 * PAGE));
+    let parent = machine.space();
+    let at = parent.map(&shared(&object, 4), &Limits::NONE).expect("mapped").as_u64();
+    machine.enter(&parent, 0).write(at + 3 * PAGE, 1).expect("writable");
+    let child = parent.fork().expect("forked");
+    let stranger = machine.space();
+    let there = stranger.map(&private(&object, 4), &Limits::NONE).expect("mapped").as_u64();
+    machine.enter(&stranger, 1).write(there + 3 * PAGE, 9).expect("writable");
+    machine.enter(&stranger, 1).write(there + PAGE, 9).expect("writable");
+    // Every CPU has the page in its TLB.
+    assert_eq!(machine.enter(&child, 2).read(at + 3 * PAGE), Ok(1));
+    object.write_at(PAGE, &[4; 4096]).expect("written");
+    object.resize(PAGE + 100).expect("a valid size");
+    assert_eq!(machine.enter(&parent, 0).read(at + 3 * PAGE), Err(FaultError::Bus));
+    assert_eq!(machine.enter(&child, 2).read(at + 3 * PAGE), Err(FaultError::Bus));
+    assert_eq!(machine.enter(&stranger, 1).read(there + 3 * PAGE), Err(FaultError::Bus));
+    assert_eq!(
+        machine.enter(&stranger, 1).read(there + PAGE),
+        Ok(9),
+        "a private copy inside stays"
+    );
+    assert_eq!(machine.enter(&parent, 0).read(at + PAGE + 99), Ok(4));
+    assert_eq!(machine.enter(&parent, 0).read(at + PAGE + 100), Ok(0), "the tail is cleared");
+    object.resize(4 * PAGE).expect("a valid size");
+    assert_eq!(machine.enter(&child, 2).read(at + 3 * PAGE), Ok(0));
+    machine.audit_with(&[&parent, &child, &stranger], &object, 4);
+    drop((parent, child, stranger, object));
+    machine.assert_all_free();
+}
+
+#[test]
+fn a_read_only_file_cannot_be_made_writable() {
+    let machine = Machine::new(16 << 20);
+    let object = Arc::new(PagedObject::new(machine.memory(), PAGE));
+    let space = machine.space();
+    let source = Source::Shared {
+        range: range(&object, 0),
+        allowed: Protection::READ | Protection::EXECUTE,
+    };
+    let mut request = MapRequest { source, ..MapRequest::anonymous(PAGE, RW) };
+    assert_eq!(space.map(&request, &Limits::NONE), Err(MmError::AccessDenied));
+    request.protection = Protection::READ;
+    let at = space.map(&request, &Limits::NONE).expect("mapped");
+    assert_eq!(space.protect(at, PAGE, RW), Err(MmError::AccessDenied));
+    assert_eq!(space.protect(at, PAGE, Protection::READ | Protection::EXECUTE), Ok(()));
+}
+
+#[test]
+fn holes_are_found_and_punched() {
+    let machine = Machine::new(16 << 20);
+    let object = Arc::new(PagedObject::new(machine.memory(), 6 * PAGE));
+    for page in [1, 2, 4] {
+        object.write_at(page * PAGE, &[1]).expect("written");
+    }
+    assert_eq!(object.next_data(0), Some(1));
+    assert_eq!(object.next_hole(1), 3);
+    let space = machine.space();
+    let at = space.map(&shared(&object, 6), &Limits::NONE).expect("mapped");
+    let second = UserAddr::try_new(at.as_u64() + PAGE).expect("in range");
+    assert_eq!(machine.enter(&space, 0).read(second.as_u64()), Ok(1));
+    space.advise(second, 2 * PAGE, Advice::Remove).expect("punched");
+    assert_eq!(machine.enter(&space, 0).read(second.as_u64()), Ok(0));
+    assert_eq!(object.next_data(2), Some(4));
+    assert_eq!(object.resident_pages(), 2);
+    assert_eq!(object.frame_at(6).err(), Some(ObjectError::PastEnd));
+}
+
+#[test]
+fn remote_access_breaks_copy_on_write() {
+    let machine = Machine::new(16 << 20);
+    let parent = machine.space();
+    let request = MapRequest::anonymous(2 * PAGE, RW);
+    let at = parent.map(&request, &Limits::NONE).expect("mapped");
+    machine.enter(&parent, 0).write(at.as_u64() + PAGE - 1, 1).expect("writable");
+    let child = parent.fork().expect("forked");
+    let edge = UserAddr::try_new(at.as_u64() + PAGE - 1).expect("in range");
+    assert_eq!(child.write_remote(edge, &[7, 8]), Ok(2));
+    let mut bytes = [0; 3];
+    assert_eq!(child.read_remote(edge, &mut bytes[..2]), Ok(2));
+    assert_eq!(bytes, [7, 8, 0]);
+    assert_eq!(parent.read_remote(edge, &mut bytes[..2]), Ok(2));
+    assert_eq!(bytes, [1, 0, 0]);
+    let end = UserAddr::try_new(at.as_u64() + 2 * PAGE - 1).expect("in range");
+    assert_eq!(child.read_remote(end, &mut bytes), Ok(1));
+    assert_eq!(child.read_remote(UserAddr::NULL, &mut bytes), Err(MmError::BadAddress));
+    machine.audit(&[&parent, &child]);
+}
