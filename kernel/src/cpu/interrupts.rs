@@ -12,7 +12,7 @@ use spin::Once;
 use super::usage::Mode;
 use crate::errno::{Errno, Result};
 use crate::scheduling::{self, carry_out, scheduler, this_cpu_part};
-use crate::task;
+use crate::{device, log, task};
 
 /// How many ISA interrupt lines there are.
 const LINES: usize = 16;
@@ -39,7 +39,7 @@ pub fn handle(interrupt: Interrupt) {
     // Before the scheduler runs there is nobody to account to; a device may interrupt already.
     let Some(current) = task::try_current() else {
         if let Interrupt::Device(line) = interrupt {
-            device(line);
+            run_device_handler(line);
         }
         return;
     };
@@ -48,7 +48,7 @@ pub fn handle(interrupt: Interrupt) {
     match interrupt {
         Interrupt::Timer => timer(),
         Interrupt::Reschedule => scheduling::look(),
-        Interrupt::Device(line) => device(line),
+        Interrupt::Device(line) => run_device_handler(line),
         Interrupt::Call => {}
     }
     usage.enter(interrupted, &current, clock::now());
@@ -60,6 +60,9 @@ fn timer() {
     let now = clock::now();
     this.timer_fired();
     this.timers.expire(now);
+    if log::take_news() {
+        device::announce_news();
+    }
     let cpu = arch::current_cpu();
     if scheduler().deadline(cpu) <= now {
         carry_out(scheduler().tick(cpu, now));
@@ -68,7 +71,7 @@ fn timer() {
     this.program_timer();
 }
 
-fn device(line: u8) {
+fn run_device_handler(line: u8) {
     if let Some(handler) = DEVICES.get(usize::from(line)).and_then(Once::get) {
         handler();
     }

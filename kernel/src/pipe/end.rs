@@ -11,7 +11,6 @@ use crate::fs::{
     AccessMode, File, FileOperations, OpenFlags, PollEvents, PollTable, Sink, Source, Special,
 };
 use crate::signal::{self, Signal};
-use crate::task;
 
 /// An end of a pipe. A FIFO opened for both reading and writing is one end that does both.
 pub struct PipeEnd {
@@ -72,7 +71,7 @@ impl Pipe {
 
     /// `EPIPE`, with the signal that goes with it.
     fn broken() -> Errno {
-        signal::send::from_kernel(task::current().process(), Signal::SIGPIPE);
+        signal::send_to_current(Signal::SIGPIPE);
         Errno::EPIPE
     }
 

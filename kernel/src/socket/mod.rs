@@ -17,6 +17,8 @@ mod node;
 mod options;
 mod receive;
 mod rights;
+#[cfg(test)]
+mod tests;
 mod transmit;
 mod unix;
 mod wait;

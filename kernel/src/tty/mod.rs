@@ -18,6 +18,8 @@ pub mod pty;
 pub mod serial;
 mod terminal;
 pub mod termios;
+#[cfg(test)]
+mod tests;
 mod transmitter;
 
 pub use file::{Role, TerminalFile};

@@ -157,7 +157,7 @@ pub fn slave(number: u32) -> Result<Arc<Terminal>> {
 ///
 /// # Errors
 /// `ENOSPC` if there are too many, `ENOMEM`.
-fn create(user: u32, group: u32) -> Result<(u32, Arc<Terminal>, Arc<Link>)> {
+pub(super) fn create(user: u32, group: u32) -> Result<(u32, Arc<Terminal>, Arc<Link>)> {
     let link = Link::new();
     // Numbers are taken one creation at a time, because the terminal is made with its number outside the lock.
     static CREATION: Mutex<()> = Mutex::new(());

@@ -16,7 +16,6 @@ use crate::memory::user::UserPtr;
 use crate::signal::{self, Signal};
 use crate::syscall;
 use crate::syscall::{Caller, Syscall};
-use crate::task;
 
 /// The system calls of this module.
 pub(super) const SYSCALLS: &[Syscall] = &[
@@ -68,7 +67,7 @@ pub(super) fn send(
     let sent = socket.transmit(source, transmission);
     let is_stream = socket.kind == super::super::unix::Kind::Stream;
     if sent == Err(Errno::EPIPE) && is_stream && flags & abi::MSG_NOSIGNAL == 0 {
-        signal::send::from_kernel(task::current().process(), Signal::SIGPIPE);
+        signal::send_to_current(Signal::SIGPIPE);
     }
     sent
 }
