@@ -106,7 +106,7 @@ impl TimerNode {
 
     /// Takes the node out of its queue. Under `control`, so nobody inserts it meanwhile; it may expire.
     fn remove(&self) -> bool {
-        let Some(index) = self.queue.load(Ordering::Relaxed).checked_sub(1) else { return false };
+        let Some(index) = self.queue.load(Ordering::Acquire).checked_sub(1) else { return false };
         cpu_part(arch::cpu::CpuId::new(index as usize)).timers.remove(self)
     }
 }
@@ -149,7 +149,7 @@ impl TimerQueue {
         }
         // SAFETY: a node that names a queue is in it, and the name changes only under this queue's lock.
         let removed = unsafe { tree.cursor_mut_from_ptr(node) }.remove();
-        node.queue.store(0, Ordering::Relaxed);
+        node.queue.store(0, Ordering::Release);
         self.publish(&tree);
         drop(tree);
         removed.is_some()
@@ -171,7 +171,7 @@ impl TimerQueue {
         let due = first.get().is_some_and(|node| node.deadline.load(Ordering::Relaxed) <= now.0);
         let node = if due { first.remove() } else { None };
         if let Some(node) = &node {
-            node.queue.store(0, Ordering::Relaxed);
+            node.queue.store(0, Ordering::Release);
         }
         self.publish(&tree);
         node

@@ -208,10 +208,9 @@ impl<T: Schedulable> Scheduler<T> {
     /// Tells `cpu` to switch, once.
     fn tell(&self, cpu: CpuId, here: CpuId) -> Resched {
         // Acquire and release: pairs with the clearing in `begin_switch`, which then sees what was queued.
-        if self.cpus.get(cpu).resched.swap(true, Ordering::AcqRel) {
-            return Resched::No;
-        }
-        look(cpu, here)
+        let told = self.cpus.get(cpu).resched.swap(true, Ordering::AcqRel);
+        // Another CPU's interrupt may still be on its way; this CPU need not wait for it.
+        if told && cpu != here { Resched::No } else { look(cpu, here) }
     }
 }
 
