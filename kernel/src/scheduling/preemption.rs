@@ -9,7 +9,7 @@ use super::cpus::{scheduler, this_cpu};
 use super::switch::{release_dead, schedule};
 
 /// Does what `resched` asks for. The caller stays on its CPU: preemption or interrupts are off.
-pub fn carry_out(resched: Resched) {
+pub(crate) fn carry_out(resched: Resched) {
     match resched {
         Resched::No => {}
         Resched::Here => look(),

@@ -16,7 +16,7 @@ use spin::Lazy;
 use crate::cpu::charge_current;
 use crate::errno::{Errno, Result};
 use crate::scheduling::WaitQueue;
-use crate::task::{self, Pid, Process, Thread, Tid, table};
+use crate::task::{self, Pid, Process, Thread, Tid, Usage, table};
 
 /// What is added to monotonic time to get the time since 1970. Wraps: the sum is what counts.
 static REALTIME_OFFSET: Lazy<AtomicU64> = Lazy::new(|| AtomicU64::new(clock::realtime_at_boot().0));
@@ -175,11 +175,11 @@ pub fn clock_was_set() -> (&'static WaitQueue, u64) {
     (&CLOCK_SET, GENERATION.load(Ordering::Acquire))
 }
 
-/// CPU time of the live threads of `process`.
+/// CPU time of all threads of `process`, ended ones included.
 #[must_use]
 pub fn process_cpu_time(process: &Process) -> Nanos {
     charge_current();
-    crate::task::Usage::cpu_time_of(process)
+    Usage::cpu_time_of(process)
 }
 
 /// CPU time of `thread`.
