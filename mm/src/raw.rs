@@ -1,6 +1,6 @@
 //! The only module of this crate with `unsafe` code: physical memory seen through [`arch::memory::window`].
 //!
-//! What the rest of the crate gets from here: [`FreeRange`] (memory that somebody vouches for), [`carve`]d arrays,
+//! What the rest of the crate gets from here: [`FreeRange`] (memory that somebody vouches for), arrays carved out of that,
 //! [`Table`] views, and copies from and to frames. The safe functions rest on one convention of the crate: a
 //! [`Frame`] is passed here only by code that owns a reference to it, as the kind in its record says, and table frames
 //! are touched through [`Table`] alone.

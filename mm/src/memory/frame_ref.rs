@@ -9,7 +9,7 @@ use crate::raw;
 
 /// One counted reference to a frame. Dropping it gives the reference back; the last one frees the frame.
 ///
-/// A page-table entry holds a reference too: [`into_entry`](Self::into_entry) moves this one there.
+/// A page-table entry holds a reference too: `into_entry` moves this one there.
 pub struct FrameRef {
     memory: &'static Memory,
     frame: Frame,

@@ -2,7 +2,7 @@
 //!
 //! [`Memory`] is one value for the whole machine. It is made of [`FreeRange`]s, keeps its own arrays in memory that it
 //! carves out of them, and lives there itself, so it needs no heap. Frames are handed out as [`FrameRef`]s. Order-0
-//! frames come from a cache of the current CPU, which trades batches with the zones (see [`zone`]).
+//! frames come from a cache of the current CPU, which trades batches with the zones (see `zone.rs`).
 //!
 //! Locks: a CPU's cache (`FRAME_CACHE`), inside it a zone (`FRAMES`); both with interrupts off, so memory may be freed
 //! from interrupt handlers. The shards (`FRAME_SHARD`) guard changes to table nodes that take more than one word.

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use arch::tlb::{Range, Tables};
 
-use super::{AddressSpace, State};
+use super::AddressSpace;
 use crate::count::Released;
 use crate::counters::add;
 use crate::error::MmError;
@@ -73,6 +73,8 @@ impl AddressSpace {
         // Nested in the parent's lock; the child's is free, since nobody knows the child.
         let mut state = self.state.write_nested();
         state.future_lock = VmaFlags::empty();
+        state.totals.peak_mapped = state.totals.mapped;
+        state.totals.peak_resident = 0;
         if !state.fork_exceptions {
             return Ok(removed);
         }
@@ -96,15 +98,9 @@ impl AddressSpace {
                 }
                 Ok(())
             });
-        Self::note_child_peak(&mut state);
         drop(state);
         drop(gather.flush());
         outcome.map(|()| removed)
-    }
-
-    fn note_child_peak(state: &mut State) {
-        state.totals.peak_mapped = state.totals.mapped;
-        state.totals.peak_resident = 0;
     }
 }
 

@@ -15,8 +15,8 @@ use crate::vma::{Protection, Range, VmaFlags};
 const STEP_BYTES: u64 = 128 << 20;
 
 impl AddressSpace {
-    /// Changes the protection of `length` bytes from `start` on. The write bit is only ever taken from entries here; it
-    /// comes back by faults (I8). A large range is done in steps, between which other threads run.
+    /// Changes the protection of `length` bytes from `start` on. The write bit is taken from entries where it must go, and
+    /// given at once only to pages that this space holds alone; elsewhere it comes by faults (I8). A large range is done in steps, between which other threads run.
     ///
     /// # Errors
     /// `InvalidArgument` for a misaligned start; `NoMemory` for a hole (everything below it has changed) or for want of
@@ -83,7 +83,7 @@ impl AddressSpace {
 fn reprotect(cursor: &mut Cursor<'_, '_>, range: Range, protection: Protection) {
     cursor.for_each_page(range, &mut |cursor, page, leaf, index| loop {
         let old = table(leaf).load(index);
-        let new = reprotected(old, protection);
+        let new = reprotected(old, cursor.memory.meta(old.frame()), protection);
         debug_assert!(!is_empty(new));
         // The processor may set marks at any moment; a swap that finds others is made again (I9).
         if table(leaf).replace(index, old, new) {

@@ -49,11 +49,12 @@ impl AddressSpace {
     /// Those of `mremap(2)`: `InvalidArgument`, `BadAddress` (not mapped, or more than one area), `NoMemory`, `LockLimit`.
     /// Nothing has moved then, though a fixed target may have been cleared, as on Linux.
     pub fn remap(&self, remap: &Remap, limits: &Limits) -> Result<UserAddr, MmError> {
-        let (old_length, new_length) = remap.lengths()?;
+        let lengths = remap.lengths()?;
+        let mut dropped = Dropped::default();
         let mut gather = self.gather();
         let mut state = self.lock();
         let outcome =
-            self.remap_locked(&mut state, remap, old_length, new_length, limits, &mut gather);
+            self.remap_locked(&mut state, remap, lengths, limits, &mut gather, &mut dropped);
         let stale = gather.flush();
         let populate = outcome.as_ref().ok().and_then(|moved| {
             let vma = state.areas.find(moved.range.start())?;
@@ -62,6 +63,7 @@ impl AddressSpace {
         });
         drop(state);
         drop(stale);
+        drop(dropped);
         let moved = outcome?;
         if let Some((grown, protection)) = populate {
             // As on Linux: what cannot be had now faults later.
@@ -74,14 +76,17 @@ impl AddressSpace {
         &self,
         state: &mut State,
         remap: &Remap,
-        old_length: u64,
-        new_length: u64,
+        (old_length, new_length): (u64, u64),
         limits: &Limits,
         gather: &mut Gather<'_>,
+        dropped: &mut Dropped,
     ) -> Result<Moved, MmError> {
         let vma = state.areas.find(remap.start).cloned().ok_or(MmError::BadAddress)?;
         if old_length == 0 {
-            return self.duplicate(state, remap, &vma, new_length, limits, gather);
+            let (moved, replaced) =
+                self.duplicate(state, remap, &vma, new_length, limits, gather)?;
+            dropped.replaced = replaced;
+            return Ok(moved);
         }
         let old = Range::of_length(remap.start, old_length).ok_or(MmError::InvalidArgument)?;
         if old.end() > vma.end() {
@@ -91,10 +96,9 @@ impl AddressSpace {
             RemapTarget::Fixed(address) => {
                 let new = fixed_target(address, new_length, old)?;
                 self.check_growth(state, &vma, old_length, new_length, limits)?;
-                let cleared = self.clear(state, new, gather)?;
-                let kept = self.shrink(state, old, new_length, gather)?;
+                dropped.replaced = self.clear(state, new, gather)?;
+                let kept = self.shrink(state, old, new_length, gather, dropped)?;
                 self.relocate(state, kept, new, Leave::Nothing, gather)
-                    .map(|moved| moved.and(cleared))
             }
             RemapTarget::LeaveOld => {
                 if new_length != old_length || vma.is_shared() {
@@ -105,8 +109,8 @@ impl AddressSpace {
                 self.relocate(state, old, new, Leave::Area, gather)
             }
             RemapTarget::InPlace | RemapTarget::Anywhere if new_length <= old_length => {
-                let kept = self.shrink(state, old, new_length, gather)?;
-                Ok(Moved::staying(kept))
+                let range = self.shrink(state, old, new_length, gather, dropped)?;
+                Ok(Moved { range, grown: None })
             }
             target => {
                 self.check_growth(state, &vma, old_length, new_length, limits)?;
@@ -131,7 +135,7 @@ impl AddressSpace {
         new_length: u64,
         limits: &Limits,
         gather: &mut Gather<'_>,
-    ) -> Result<Moved, MmError> {
+    ) -> Result<(Moved, Tree), MmError> {
         if !vma.is_shared() || remap.target == RemapTarget::InPlace {
             return Err(MmError::InvalidArgument);
         }
@@ -144,7 +148,7 @@ impl AddressSpace {
         let tail = Range::new(remap.start, vma.end()).and_then(|tail| vma.cut(&tail));
         let copy = Vma { range, ..tail.ok_or(MmError::BadAddress)? };
         let replaced = self.install(state, copy, limits, gather)?;
-        Ok(Moved { range, grown: Some(range), dropped: [replaced, Tree::default()] })
+        Ok((Moved { range, grown: Some(range) }, replaced))
     }
 
     fn check_growth(
@@ -183,11 +187,12 @@ impl AddressSpace {
         old: Range,
         new_length: u64,
         gather: &mut Gather<'_>,
+        dropped: &mut Dropped,
     ) -> Result<Range, MmError> {
         let kept = Range::of_length(old.start(), new_length.min(old.bytes()));
         let kept = kept.ok_or(MmError::InvalidArgument)?;
         if let Some(tail) = Range::new(kept.end(), old.end()) {
-            drop(self.clear(state, tail, gather)?);
+            dropped.tail = self.clear(state, tail, gather)?;
         }
         Ok(kept)
     }
@@ -210,7 +215,7 @@ impl AddressSpace {
         state.totals.subtract(&replaced);
         state.totals.add(&grown);
         state.areas.insert(grown);
-        Some(Moved { range: new, grown: Some(added), dropped: [replaced, Tree::default()] })
+        Some(Moved { range: new, grown: Some(added) })
     }
 
     /// Moves the pages and the area of `old` to `new`, which is free and at least as large.
@@ -231,9 +236,9 @@ impl AddressSpace {
         shift.perform(&mut cursor, old)?;
         // Tables that are empty now go.
         cursor.zap(old);
-        let mut removed = Tree::default();
         if leave == Leave::Nothing {
-            removed = state.areas.remove(old);
+            // What its objects hold lives on in the moved area.
+            let removed = state.areas.remove(old);
             state.totals.subtract(&removed);
         }
         let moved = Vma { range: new, ..vma };
@@ -241,7 +246,7 @@ impl AddressSpace {
         state.areas.insert(moved);
         let end = new.start().checked_add(old.bytes());
         let grown = end.and_then(|end| Range::new(end, new.end()));
-        Ok(Moved { range: new, grown, dropped: [removed, Tree::default()] })
+        Ok(Moved { range: new, grown })
     }
 }
 
@@ -259,19 +264,15 @@ struct Moved {
     range: Range,
     /// The part that is new.
     grown: Option<Range>,
-    /// Areas to be dropped after the lock.
-    dropped: [Tree; 2],
 }
 
-impl Moved {
-    fn staying(range: Range) -> Self {
-        Self { range, grown: None, dropped: [Tree::default(), Tree::default()] }
-    }
-
-    fn and(mut self, dropped: Tree) -> Self {
-        self.dropped[1] = dropped;
-        self
-    }
+/// Areas that are gone, perhaps with the last reference to a file: to be dropped after the lock.
+#[derive(Default)]
+struct Dropped {
+    /// From the new place.
+    replaced: Tree,
+    /// Cut off from the old one.
+    tail: Tree,
 }
 
 /// How pages get from one place to another.

@@ -51,9 +51,11 @@ pub(crate) fn is_empty(entry: Entry) -> bool {
     entry == Entry::EMPTY
 }
 
-/// The entry of the same page under another protection. W is kept at most, never added.
-pub(crate) fn reprotected(entry: Entry, protection: Protection) -> Entry {
-    let writes = if entry.is_writable() { Writes::Direct } else { Writes::Fault };
+/// The entry of the same page under another protection. Its table is exclusively owned. W stays, or comes at once to a page
+/// that nobody else has; to all others it comes by a fault.
+pub(crate) fn reprotected(entry: Entry, meta: &FrameMeta, protection: Protection) -> Entry {
+    let own = meta.kind() == Kind::Anonymous && meta.count.is_exclusive();
+    let writes = if own || entry.is_writable() { Writes::Direct } else { Writes::Fault };
     let marks = entry.flags() & (EntryFlags::ACCESSED | EntryFlags::DIRTY);
     let new = page_entry(entry.frame(), protection, writes);
     new.with_flags(new.flags() | marks)

@@ -14,8 +14,9 @@ use crate::raw;
 use crate::table::node::release_table;
 use crate::vma::Range;
 
-/// References that fit without a further frame. A single page, or the edges of a small unmapping.
-const INLINE: usize = 40;
+/// References that fit without a further frame: those of a fault (a page and three tables) and of small unmappings. A
+/// fault pays for clearing them, so there are few.
+const INLINE: usize = 16;
 
 /// A reference that leaves the tree.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,8 @@ pub(crate) struct Detached {
 #[must_use = "drop it after the space lock"]
 pub(crate) struct Stale {
     memory: &'static Memory,
-    inline: [Option<Detached>; INLINE],
+    /// As [`pack`]ed entries.
+    inline: [Entry; INLINE],
     count: usize,
     /// Frames full of further references, each as an entry, linked through their records.
     spilled: Option<FrameRef>,
@@ -49,8 +51,13 @@ pub(crate) struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     pub(crate) fn new(memory: &'static Memory, tlb: &'a tlb::Context) -> Self {
-        let stale =
-            Stale { memory, inline: [None; INLINE], count: 0, spilled: None, spilled_count: 0 };
+        let stale = Stale {
+            memory,
+            inline: [Entry::EMPTY; INLINE],
+            count: 0,
+            spilled: None,
+            spilled_count: 0,
+        };
         Self { tlb, stale, range: None, tables: Tables::Kept }
     }
 
@@ -121,7 +128,7 @@ pub(crate) fn count_shootdown(memory: &Memory, sent: Sent) {
 impl Stale {
     fn push(&mut self, detached: Detached) -> Result<(), ()> {
         if self.count < INLINE {
-            self.inline[self.count] = Some(detached);
+            self.inline[self.count] = pack(detached);
             self.count += 1;
             return Ok(());
         }
@@ -147,10 +154,9 @@ impl Stale {
     }
 
     fn release(&mut self) {
-        for detached in self.inline[..self.count].iter_mut().filter_map(Option::take) {
-            drop_reference(self.memory, detached);
+        for entry in &self.inline[..core::mem::take(&mut self.count)] {
+            drop_reference(self.memory, unpack(*entry));
         }
-        self.count = 0;
         while let Some(page) = self.spilled.take() {
             for index in 0..self.spilled_count {
                 drop_reference(self.memory, unpack(raw::table(page.frame()).load(index)));
