@@ -4,7 +4,6 @@
 //! and the files are asked again: the bell is silenced *before* they are, so a wake-up meanwhile is not missed.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use arch::sync::atomic::{AtomicBool, Ordering};
 use arch::time::Nanos;
@@ -70,7 +69,7 @@ fn look_at(files: &mut [Watched], table: &mut PollTable) -> usize {
 ///
 /// # Errors
 /// `EINTR` when a signal comes; the caller turns it into the restart code of its call. `ENOMEM`.
-pub(super) fn wait(files: &mut Vec<Watched>, deadline: Deadline) -> Result {
+pub(super) fn wait(files: &mut [Watched], deadline: Deadline) -> Result {
     if deadline.is_some_and(|deadline| deadline <= arch::clock::now()) {
         return Ok(look_at(files, &mut PollTable::none()));
     }

@@ -146,7 +146,7 @@ fn read_set(address: UserSet, count: usize) -> Result<Vec<u64>> {
     }
     let mut set = address.read_array(count.div_ceil(BITS))?;
     if let Some(last) = set.last_mut()
-        && count % BITS != 0
+        && !count.is_multiple_of(BITS)
     {
         *last &= (1 << (count % BITS)) - 1;
     }

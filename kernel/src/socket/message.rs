@@ -186,14 +186,17 @@ impl ReceiveQueue {
         self.messages.front().map_or(0, |queued| queued.message.data.len() - queued.offset)
     }
 
-    /// Appends a message.
+    /// Makes room for one more message.
     ///
     /// # Errors
-    /// `ENOMEM`; the message is dropped.
-    pub fn push(&mut self, message: Message, rights: Option<Arc<Rights>>) -> Result<()> {
-        self.messages.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        self.messages.push_back(Queued { message: Arc::new(message), offset: 0, rights });
-        Ok(())
+    /// `ENOMEM`.
+    pub fn reserve(&mut self) -> Result<()> {
+        self.messages.try_reserve(1).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// Appends a message, for which room was made.
+    pub fn push(&mut self, message: Arc<Message>, rights: Option<Arc<Rights>>) {
+        self.messages.push_back(Queued { message, offset: 0, rights });
     }
 
     /// The message at `index`, if there are that many.
@@ -239,18 +242,19 @@ pub struct Consumed {
 mod tests {
     use super::*;
 
-    fn message(buffer: &Arc<SendBuffer>, bytes: &[u8]) -> Message {
+    fn message(buffer: &Arc<SendBuffer>, bytes: &[u8]) -> Arc<Message> {
         let credentials = SenderCredentials { process: 1, user: 0, group: 0 };
         let sender = Arc::new(Address::Unnamed);
-        Message::new(&mut Source::kernel(bytes), bytes.len(), buffer, sender, credentials)
-            .expect("memory")
+        let source = &mut Source::kernel(bytes);
+        let message = Message::new(source, bytes.len(), buffer, sender, credentials);
+        Arc::new(message.expect("memory"))
     }
 
     #[test]
     fn a_message_is_charged_until_it_is_gone() {
         let buffer = SendBuffer::new();
         let mut queue = ReceiveQueue::new();
-        queue.push(message(&buffer, b"hello"), None).expect("memory");
+        queue.push(message(&buffer, b"hello"), None);
         assert_eq!(buffer.used(), OVERHEAD + 5);
         drop(queue.consume(3));
         assert_eq!(queue.bytes(), 2);
@@ -264,7 +268,7 @@ mod tests {
     fn a_reader_that_holds_a_message_keeps_its_charge() {
         let buffer = SendBuffer::new();
         let mut queue = ReceiveQueue::new();
-        queue.push(message(&buffer, b"x"), None).expect("memory");
+        queue.push(message(&buffer, b"x"), None);
         let held = queue.get(0).expect("queued");
         drop(queue.take_all());
         assert!(buffer.used() > 0);
@@ -277,7 +281,7 @@ mod tests {
         let buffer = SendBuffer::new();
         let mut queue = ReceiveQueue::new();
         while buffer.has_space() {
-            queue.push(message(&buffer, b"x"), None).expect("memory");
+            queue.push(message(&buffer, b"x"), None);
         }
         assert!(queue.len() <= BUFFER_DEFAULT / OVERHEAD + 1);
         assert!(!buffer.is_writable());

@@ -5,6 +5,8 @@
 
 use alloc::sync::Arc;
 
+use arch::sync::atomic::Ordering;
+
 use super::address::Address;
 use super::control::SenderCredentials;
 use super::message::Queued;
@@ -67,7 +69,7 @@ impl Socket {
     /// # Errors
     /// `EINVAL` or `ENOTCONN` without a connection, the pending error of the socket, `EFAULT`, and those of a wait.
     pub fn receive(&self, sink: &mut Sink<'_>, reception: Reception) -> Result<Received> {
-        match self.kind {
+        let received = match self.kind {
             Kind::Stream => self.receive_stream(sink, reception),
             Kind::Datagram => self.receive_message(sink, reception),
             Kind::SequencedPacket => {
@@ -76,7 +78,12 @@ impl Socket {
                 }
                 self.receive_message(sink, reception)
             }
+        }?;
+        if received.rights.is_some() {
+            // As Linux does: what was nested here is out again.
+            self.nesting.store(0, Ordering::Relaxed);
         }
+        Ok(received)
     }
 
     fn receive_stream(&self, sink: &mut Sink<'_>, reception: Reception) -> Result<Received> {

@@ -6,7 +6,8 @@
 //! - a user may have as many files in flight as a process may have open (`RLIMIT_NOFILE`), unless privileged;
 //! - a socket whose queue holds sockets whose queues hold sockets may be nested [`NESTING_MAX`] deep.
 //!
-//! Sockets that sit in each other's queues with no descriptor left are found by [`super::garbage`].
+//! Sockets that sit in each other's queues with no descriptor left are not looked for: they stay, within the first
+//! bound.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -71,10 +72,4 @@ impl Drop for Rights {
             }
         }
     }
-}
-
-/// The number of files in flight, of all users.
-#[must_use]
-pub fn in_flight() -> usize {
-    IN_FLIGHT.lock().values().sum()
 }

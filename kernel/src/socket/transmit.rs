@@ -158,17 +158,22 @@ impl Socket {
         if let Some(rights) = &rights {
             self.note_nesting(nesting_of(rights));
         }
+        let message = Arc::new(message);
+        self.enqueue_message(&message, &rights)?;
+        self.readable.wake_all();
+        Ok(())
+    }
+
+    /// Queues a message. The caller keeps its references until the lock is released, because dropping the last one may
+    /// close files.
+    fn enqueue_message(&self, message: &Arc<Message>, rights: &Option<Arc<Rights>>) -> Result<()> {
         let mut state = self.state.lock();
-        // The message, and what travels with it, is dropped after the lock.
         if state.phase == Phase::Closed || state.shutdown.contains(Shutdown::READ) {
-            drop(state);
-            drop(rights);
             return Err(Errno::EPIPE);
         }
-        let pushed = state.queue.push(message, rights);
-        drop(state);
-        self.readable.wake_all();
-        pushed
+        state.queue.reserve()?;
+        state.queue.push(message.clone(), rights.clone());
+        Ok(())
     }
 }
 

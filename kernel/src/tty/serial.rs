@@ -206,7 +206,8 @@ impl Driver for SerialDriver {
     }
 
     fn unsent(&self) -> usize {
-        PORT.lock().transmitter.unsent()
+        let port = PORT.lock();
+        port.transmitter.unsent() + usize::from(port.refused.is_some())
     }
 
     fn transmit_urgent(&self, byte: u8) {

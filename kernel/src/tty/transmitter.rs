@@ -60,8 +60,8 @@ impl Transmitter {
         self.terminal.len()
     }
 
-    /// Whether anything is to be sent.
-    #[must_use]
+    /// Whether nothing is to be sent.
+    #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         self.terminal.is_empty() && self.log.is_empty() && self.urgent.is_none()
     }
