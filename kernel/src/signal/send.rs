@@ -59,14 +59,29 @@ pub fn to_group(group: &ProcessGroup, signal: Signal, family: &FamilyGuard) {
 /// not handled, the process ends, whatever protects it otherwise.
 pub fn force(thread: &Thread, signal: Signal, info: SignalInfo) {
     let mut state = thread.process().signals();
-    force_locked(&mut state, thread, signal, info);
+    let _survives = force_locked(&mut state, thread, signal, info);
+}
+
+/// Whether a thread survives its fault.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forced {
+    /// Its handler runs.
+    Handled,
+    /// Its process ends.
+    Fatal,
 }
 
 /// As [`force`], for a fault of the processor that the handler's frame is to show.
-pub fn force_fault(thread: &Thread, signal: Signal, info: SignalInfo, fault: FaultRecord) {
+pub fn force_fault(
+    thread: &Thread,
+    signal: Signal,
+    info: SignalInfo,
+    fault: FaultRecord,
+) -> Forced {
     let mut state = thread.process().signals();
     state.of_mut(thread).fault = fault;
-    force_locked(&mut state, thread, signal, info);
+    force_locked(&mut state, thread, signal, info)
 }
 
 /// Ends the process by `signal`, whatever its action: not even the frame for its handler can be written.
@@ -76,7 +91,12 @@ pub(super) fn force_fatal(thread: &Thread, signal: Signal) {
     state.refresh(thread);
 }
 
-fn force_locked(state: &mut ProcessSignals, thread: &Thread, signal: Signal, info: SignalInfo) {
+fn force_locked(
+    state: &mut ProcessSignals,
+    thread: &Thread,
+    signal: Signal,
+    info: SignalInfo,
+) -> Forced {
     let action = state.actions.get(signal);
     let own = state.of_mut(thread);
     let handled = matches!(action.handler, Handler::Catch(_)) && !own.blocked.contains(signal);
@@ -89,6 +109,7 @@ fn force_locked(state: &mut ProcessSignals, thread: &Thread, signal: Signal, inf
         own.fatal_fault = Some(signal);
     }
     state.refresh(thread);
+    if handled { Forced::Handled } else { Forced::Fatal }
 }
 
 /// Ends the process of `state`: every thread sees it on its way to user mode, and no sleep that a kill may end lasts.

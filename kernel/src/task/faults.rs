@@ -14,8 +14,10 @@ use super::exit;
 use super::oom::{self, Killed};
 use super::status::{CoreFile, ExitStatus};
 use super::thread::Thread;
+use crate::log_info;
 use crate::scheduling::{ParkMode, block_current};
 use crate::signal::frame::build::FaultRecord;
+use crate::signal::send::Forced;
 use crate::signal::{Code, Signal, SignalInfo, send};
 
 /// Vector of a page fault (Intel SDM vol. 3A, 6.15).
@@ -24,7 +26,13 @@ const PAGE_FAULT: u64 = 14;
 const PROTECTION: u64 = 1;
 
 /// A page fault at `address`: resolves it, or raises the signal that says why not.
-pub(super) fn page_fault(thread: &Arc<Thread>, address: VirtAddr, access: Access, error_code: u64) {
+pub(super) fn page_fault(
+    thread: &Arc<Thread>,
+    context: &UserContext,
+    address: VirtAddr,
+    access: Access,
+    error_code: u64,
+) {
     thread.count_fault();
     let Some(space) = thread.scheduling.own_space() else {
         unreachable!("user code runs in an address space")
@@ -44,7 +52,28 @@ pub(super) fn page_fault(thread: &Arc<Thread>, address: VirtAddr, access: Access
     let hidden = if address.to_user().is_none() { PROTECTION } else { 0 };
     let error_code = error_code | hidden;
     let record = FaultRecord { vector: PAGE_FAULT, error_code, address: address.as_u64() };
-    send::force_fault(thread, signal, info, record);
+    raise(thread, context, signal, info, record);
+}
+
+/// Raises the signal, and leaves a line in the log when nothing handles it.
+fn raise(
+    thread: &Thread,
+    context: &UserContext,
+    signal: Signal,
+    info: SignalInfo,
+    fault: FaultRecord,
+) {
+    let code = info.code();
+    if send::force_fault(thread, signal, info, fault) == Forced::Handled {
+        return;
+    }
+    let (name, tid) = (thread.name(), thread.tid());
+    let (rip, rsp) = (context.rip, context.rsp);
+    let FaultRecord { vector, error_code, address } = fault;
+    log_info!(
+        "{name}[{tid}]: {signal:?} code {code}: exception {vector} error {error_code:#x} at {address:#x}, \
+         rip {rip:#x} rsp {rsp:#x}"
+    );
 }
 
 /// Memory has run out: somebody is killed, and the access is repeated when that has had time to end.
@@ -74,7 +103,7 @@ pub(super) fn exception(thread: &Arc<Thread>, context: &UserContext, vector: u8,
         None => SignalInfo::kernel(raised.signal),
     };
     let record = FaultRecord { vector: u64::from(vector), error_code, address: 0 };
-    send::force_fault(thread, raised.signal, info, record);
+    raise(thread, context, raised.signal, info, record);
 }
 
 /// The floating-point exceptions that are flagged and not masked, for the vectors that report them.

@@ -98,7 +98,7 @@ fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, I
         match reason {
             Exit::Syscall => interrupted = system_call(thread, &mut context),
             Exit::PageFault { address, access, error_code } => {
-                faults::page_fault(thread, address, access, error_code);
+                faults::page_fault(thread, &context, address, access, error_code);
             }
             Exit::Exception { vector, error_code } => {
                 faults::exception(thread, &context, vector, error_code);

@@ -64,7 +64,8 @@ pub fn host_name() -> ([u8; NAME_SIZE], usize) {
 
 /// Names of system, host, release, version, machine and domain.
 pub(super) fn uname(_caller: &mut Caller<'_>, names: UserPtr<[u8; UTSNAME_SIZE]>) -> Result {
-    let (host, domain) = (*HOST_NAME.lock(), *DOMAIN_NAME.lock());
+    let host = *HOST_NAME.lock();
+    let domain = *DOMAIN_NAME.lock();
     let fields: [&[u8]; 6] = [
         SYSTEM,
         &host.bytes[..host.length],
