@@ -77,3 +77,6 @@ pub use walk::{Last, Parent, Viewer, WalkFlags, resolve, resolve_parent};
 pub use write_access::{Claim, WriteAccess, WriteClaim};
 
 pub use crate::syscall::Fd;
+
+#[cfg(test)]
+mod tests;

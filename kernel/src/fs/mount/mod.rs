@@ -8,7 +8,8 @@ pub(super) mod change;
 mod table;
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
 
 use arch::sync::atomic::{AtomicU32, Ordering};
 use arch::sync::{Rank, SpinLock};
@@ -19,6 +20,7 @@ pub(super) use table::{attach_root, mounted_on, mounts, root};
 
 use super::dentry::Dentry;
 use super::inode::FileSystem;
+use super::metadata::DeviceNumber;
 use super::path::Path;
 use crate::errno::Result;
 
@@ -54,6 +56,22 @@ pub struct Mount {
     place: SpinLock<Option<Path>>,
 }
 
+/// The roots in use, by file system: all mounts of one share one tree of dentries, and so its mutexes.
+static ROOTS: SpinLock<BTreeMap<DeviceNumber, Weak<Dentry>>> =
+    SpinLock::new(Rank::INODE, BTreeMap::new());
+
+/// The root dentry of `file_system`.
+fn root_of(file_system: &dyn FileSystem) -> Result<Arc<Dentry>> {
+    let fresh = Dentry::root(file_system.root())?;
+    let mut roots = ROOTS.lock();
+    roots.retain(|_, root| root.strong_count() > 0);
+    if let Some(root) = roots.get(&file_system.device()).and_then(Weak::upgrade) {
+        return Ok(root);
+    }
+    roots.insert(file_system.device(), Arc::downgrade(&fresh));
+    Ok(fresh)
+}
+
 impl Mount {
     /// Mount numbers are never used again.
     fn next_id() -> u32 {
@@ -71,7 +89,7 @@ impl Mount {
         flags: MountFlags,
         source: &[u8],
     ) -> Result<Arc<Self>> {
-        let root = Dentry::root(file_system.root())?;
+        let root = root_of(&*file_system)?;
         Self::with_root(file_system, root, flags, source)
     }
 
