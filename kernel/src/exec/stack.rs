@@ -41,6 +41,19 @@ impl Strings {
         Ok(())
     }
 
+    /// Adds the strings of `other` but its first.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn append_after_first(&mut self, other: &Self) -> Result<()> {
+        let Some(first_end) = other.bytes.iter().position(|&byte| byte == 0) else { return Ok(()) };
+        let rest = &other.bytes[first_end + 1..];
+        self.bytes.try_reserve(rest.len()).map_err(|_| Errno::ENOMEM)?;
+        self.bytes.extend_from_slice(rest);
+        self.count += other.count - 1;
+        Ok(())
+    }
+
     /// Offsets of the strings in `bytes`.
     fn offsets(&self) -> impl Iterator<Item = usize> {
         let ends = self.bytes.iter().enumerate().filter(|(_, byte)| **byte == 0);

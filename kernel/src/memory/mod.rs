@@ -1,6 +1,33 @@
-//! The kernel's glue to the memory manager: heap, user copies, memory system calls.
+//! The kernel's glue to the memory manager: heap, user copies, page faults, memory system calls.
 
+mod calls;
+pub mod fault;
 pub mod heap;
 pub mod user;
 
+use mm::MmError;
+
+pub use calls::SYSCALLS;
 pub use heap::{heap, memory};
+
+use crate::errno::Errno;
+
+/// KiB of kernel memory that the small allocations of one system call may take: what [`mm::Memory::credit`] promises.
+pub const CALL_CREDIT_KIB: u32 = 64;
+
+/// The errno that stands for `error`.
+#[must_use]
+pub fn errno_of(error: MmError) -> Errno {
+    match error {
+        MmError::NoMemory => Errno::ENOMEM,
+        MmError::InvalidArgument => Errno::EINVAL,
+        MmError::AccessDenied => Errno::EACCES,
+        MmError::Exists => Errno::EEXIST,
+        MmError::NotPermitted => Errno::EPERM,
+        MmError::LockLimit => Errno::EAGAIN,
+        MmError::BadAddress => Errno::EFAULT,
+        MmError::Busy => Errno::EBUSY,
+        MmError::Overflow => Errno::EOVERFLOW,
+        MmError::Io => Errno::EIO,
+    }
+}
