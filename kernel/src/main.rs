@@ -1,4 +1,4 @@
-//! The kernel's binary: brings the machine up and reports what it found.
+//! The kernel's binary: the machine's entry into the library, its allocator, and its panic handler.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 #[cfg(not(target_os = "none"))]
@@ -8,77 +8,24 @@ fn main() {
 
 #[cfg(target_os = "none")]
 mod machine {
-    use core::alloc::{GlobalAlloc, Layout};
-    use core::fmt::{self, Write};
-    use core::sync::atomic::{AtomicUsize, Ordering};
+    use core::panic::PanicInfo;
 
     use arch::boot::BootInfo;
-
-    /// A heap that never frees, for bring-up.
-    struct Bump(AtomicUsize);
-
-    const HEAP_BYTES: usize = 8 << 20;
-    #[repr(align(4096))]
-    struct Heap(core::cell::UnsafeCell<[u8; HEAP_BYTES]>);
-    // SAFETY: only the allocator below hands out parts of it, each once.
-    unsafe impl Sync for Heap {}
-    static HEAP: Heap = Heap(core::cell::UnsafeCell::new([0; HEAP_BYTES]));
-
-    // SAFETY: every allocation is a part of the heap of its own.
-    unsafe impl GlobalAlloc for Bump {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            let base = HEAP.0.get() as usize;
-            let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-                let start = (base + next).next_multiple_of(layout.align()) - base;
-                (start + layout.size() <= HEAP_BYTES).then_some(start + layout.size())
-            });
-            match taken {
-                Ok(next) => ((base + next).next_multiple_of(layout.align())) as *mut u8,
-                Err(_) => core::ptr::null_mut(),
-            }
-        }
-        unsafe fn dealloc(&self, _pointer: *mut u8, _layout: Layout) {}
-    }
+    use kernel::memory::heap::KernelAllocator;
 
     #[global_allocator]
-    static ALLOCATOR: Bump = Bump(AtomicUsize::new(0));
+    static ALLOCATOR: KernelAllocator = KernelAllocator;
 
-    struct Console;
-
-    impl Write for Console {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            for line in text.split_inclusive('\n') {
-                arch::serial::write_polled(line.trim_end_matches('\n').as_bytes());
-                if line.ends_with('\n') {
-                    arch::serial::write_polled(b"\r\n");
-                }
-            }
-            Ok(())
-        }
-    }
-
+    /// Called by the machine layer's front ends, once, on the boot CPU.
+    // SAFETY: no other symbol of the image has this name; the machine layer declares it with this signature.
     #[unsafe(no_mangle)]
     extern "Rust" fn kernel_main(boot: &'static BootInfo) -> ! {
-        let _ = writeln!(Console, "Skein, started by {}: {}", boot.boot_loader, boot.command_line);
-        for region in boot.memory {
-            let _ = writeln!(
-                Console,
-                "{:#014x}..{:#014x} {:?}",
-                region.start,
-                region.end(),
-                region.kind
-            );
-        }
-        let _ = writeln!(Console, "{:?} {:?} {:?}", boot.initramfs, boot.rsdp, boot.kernel);
-        arch::power::exit_emulator(0x10);
+        // SAFETY: this is the only call, and `boot` is as the loader gave it.
+        unsafe { kernel::boot::start(boot) }
     }
 
     #[panic_handler]
-    fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-        let _ = writeln!(Console, "{info}");
-        arch::backtrace::frames(|address| {
-            let _ = writeln!(Console, "  {address:#x}");
-        });
-        arch::power::exit_emulator(0x70);
+    fn panic(info: &PanicInfo<'_>) -> ! {
+        kernel::log::die(info)
     }
 }

@@ -9,6 +9,7 @@ use mm::space::{Entropy, Layout, MapOptions, MapRequest, Placement, Source};
 use mm::{AddressSpace, Limits, ObjectRange, Protection};
 
 use super::elf::{self, Flaw, Permissions, Plan, Segment};
+use super::privileges;
 use super::program::{Invocation, Program};
 use super::script::HEAD_BYTES;
 use super::stack::{self, Auxiliary};
@@ -62,7 +63,8 @@ pub fn build(
     let interpreter = read_interpreter(file, &plan, viewer)?;
     let entropy = entropy();
     let layout = Layout::choose(entropy, thread.process().limit(Resource::Stack));
-    let space = AddressSpace::new(memory(), layout).map_err(|error| Flaw::Refused(errno_of(error)))?;
+    let space =
+        AddressSpace::new(memory(), layout).map_err(|error| Flaw::Refused(errno_of(error)))?;
     let builder = Builder { space, limits: thread.process().memory_limits(), viewer };
 
     let bias = builder.map_image(file, &plan, layout.image_base.as_u64())?;
@@ -76,13 +78,18 @@ pub fn build(
             (base, plan.entry.wrapping_add(base))
         }
     };
-    let (credentials, privileges) = fs::credentials_for(&program.executable, program.is_script, thread);
+    let (credentials, privileges) = privileges::of_program(file.path(), thread)?;
     let auxiliary = Auxiliary {
         headers: if plan.headers == 0 { 0 } else { plan.headers.wrapping_add(bias) },
         header_count: plan.header_count as u64,
         interpreter_base: base,
         entry: plan.entry.wrapping_add(bias),
-        ids: [credentials.user.real, credentials.user.effective, credentials.group.real, credentials.group.effective],
+        ids: [
+            credentials.user.real,
+            credentials.user.effective,
+            credentials.group.real,
+            credentials.group.effective,
+        ],
         secure: privileges == Privileges::Changed,
         ..machine_facts()
     };
@@ -95,7 +102,7 @@ pub fn build(
         data: extent(&plan, bias, |permissions| permissions.write),
         stack_start: stack.start,
         heap_start: builder.space.heap().0.as_u64(),
-        auxiliary: auxiliary_words(&stack, invocation)?,
+        auxiliary: stack.auxiliary.to_vec(),
     };
     Ok(Loaded {
         space: builder.space,
@@ -153,9 +160,18 @@ fn read_interpreter(
 impl Builder<'_> {
     /// Maps the segments of `plan` and returns how far they are from where they were linked. A relocatable image goes to
     /// `base`, or wherever there is room if that is 0.
-    fn map_image(&self, file: &Arc<File>, plan: &Plan, base: u64) -> core::result::Result<u64, Flaw> {
+    fn map_image(
+        &self,
+        file: &Arc<File>,
+        plan: &Plan,
+        base: u64,
+    ) -> core::result::Result<u64, Flaw> {
         let Some((low, high)) = plan.span() else { return Ok(0) };
-        let bias = if plan.relocatable { self.place(low, high, plan.alignment, base)?.wrapping_sub(low) } else { 0 };
+        let bias = if plan.relocatable {
+            self.place(low, high, plan.alignment, base)?.wrapping_sub(low)
+        } else {
+            0
+        };
         let object = fs::mapping(file, MapAccess::Read).map_err(Flaw::Refused)?;
         for segment in &plan.segments {
             self.map_segment(file, &object, segment, bias)?;
@@ -164,15 +180,26 @@ impl Builder<'_> {
     }
 
     /// Chooses where `high - low` bytes of a relocatable image go.
-    fn place(&self, low: u64, high: u64, alignment: u64, base: u64) -> core::result::Result<u64, Flaw> {
+    fn place(
+        &self,
+        low: u64,
+        high: u64,
+        alignment: u64,
+        base: u64,
+    ) -> core::result::Result<u64, Flaw> {
         if base != 0 {
             return Ok((base & !(alignment - 1)) + (low & (alignment - 1)));
         }
         // Room for the image at any alignment, given back at once: nobody else is in this space yet.
         let length = (high - low).checked_add(alignment).ok_or(Flaw::Fatal)?;
         let request = MapRequest::anonymous(length, Protection::empty());
-        let start = self.space.map(&request, &self.limits).map_err(|error| Flaw::Refused(errno_of(error)))?;
-        self.space.unmap(start, length.next_multiple_of(PAGE)).map_err(|error| Flaw::Refused(errno_of(error)))?;
+        let start = self
+            .space
+            .map(&request, &self.limits)
+            .map_err(|error| Flaw::Refused(errno_of(error)))?;
+        self.space
+            .unmap(start, length.next_multiple_of(PAGE))
+            .map_err(|error| Flaw::Refused(errno_of(error)))?;
         Ok((start.as_u64().next_multiple_of(alignment)) + (low & (alignment - 1)))
     }
 
@@ -211,7 +238,12 @@ impl Builder<'_> {
 
     /// Clears what the last page from the file holds beyond the segment's file part. Where the segment may not be written
     /// the rest of the file shows through, as on Linux.
-    fn clear_tail(&self, from: u64, to: u64, permissions: Permissions) -> core::result::Result<(), Flaw> {
+    fn clear_tail(
+        &self,
+        from: u64,
+        to: u64,
+        permissions: Permissions,
+    ) -> core::result::Result<(), Flaw> {
         if from == to || !permissions.write {
             return Ok(());
         }
@@ -257,7 +289,13 @@ impl Builder<'_> {
         auxiliary: &Auxiliary,
     ) -> core::result::Result<stack::Image, Flaw> {
         let top = layout.stack_top.as_u64() - (random::number() % PAGE & !15);
-        let image = stack::lay_out(top, &invocation.name, &invocation.arguments, &invocation.environment, auxiliary)?;
+        let image = stack::lay_out(
+            top,
+            &invocation.name,
+            &invocation.arguments,
+            &invocation.environment,
+            auxiliary,
+        )?;
         let end = layout.stack_top.as_u64();
         let start = image.start.saturating_sub(STACK_ROOM) & !(PAGE - 1);
         let mut protection = Protection::READ | Protection::WRITE;
@@ -294,7 +332,12 @@ fn extent(plan: &Plan, bias: u64, wanted: impl Fn(Permissions) -> bool) -> core:
 }
 
 fn entropy() -> Entropy {
-    Entropy { stack: random::number(), mmap: random::number(), image: random::number(), heap: random::number() }
+    Entropy {
+        stack: random::number(),
+        mmap: random::number(),
+        image: random::number(),
+        heap: random::number(),
+    }
 }
 
 /// What the auxiliary vector says about the machine.
@@ -303,9 +346,9 @@ fn machine_facts() -> Auxiliary {
     let mut random_bytes = [0; 16];
     random::fill(&mut random_bytes);
     Auxiliary {
-        hwcap: features.hwcap(),
-        hwcap2: features.hwcap2(),
-        minimum_signal_stack: crate::signal::minimum_stack() as u64,
+        hwcap: features.hwcap,
+        hwcap2: features.hwcap2,
+        minimum_signal_stack: features.minimum_signal_stack as u64,
         random: random_bytes,
         ..Auxiliary::default()
     }

@@ -9,6 +9,7 @@ mod arguments;
 mod commit;
 pub mod elf;
 mod load;
+mod privileges;
 mod program;
 pub mod script;
 pub mod stack;
@@ -70,7 +71,7 @@ fn execveat(
     walk.set(WalkFlags::EMPTY, flags & AT_EMPTY_PATH != 0);
     walk.set(WalkFlags::FOLLOW, flags & AT_SYMLINK_NOFOLLOW == 0);
     let path = path.read_path()?;
-    let start = fs::start_of_walk(caller.thread, directory, &path)?;
+    let start = fs::start_of_walk(caller, directory, &path)?;
     let mut budget = Budget::new(caller.thread.process().limit(Resource::Stack));
     budget.take(path.len())?;
     let mut invocation = Invocation {

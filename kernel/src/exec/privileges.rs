@@ -16,7 +16,8 @@ const GROUP_EXECUTE: u16 = 0o0010;
 /// Those of reading the file's metadata.
 pub fn of_program(path: &Path, thread: &Thread) -> Result<(Arc<Credentials>, Privileges)> {
     let old = thread.credentials();
-    let trusted = !thread.has_no_new_privileges() && !path.mount.flags().contains(MountFlags::NO_SET_ID);
+    let trusted =
+        !thread.has_no_new_privileges() && !path.mount.flags().contains(MountFlags::NO_SET_ID);
     let mut new = Credentials::clone(&old);
     if trusted {
         take_ids(&mut new, &path.inode().metadata());

@@ -27,8 +27,6 @@ pub struct Program {
     pub executable: Executable,
     /// Its first bytes, padded with zeros.
     pub head: [u8; HEAD_BYTES],
-    /// The file that the caller named: its set-id bits do not count for scripts.
-    pub is_script: bool,
 }
 
 /// The name under which a program that was found from `directory` appears to itself.
@@ -62,16 +60,17 @@ pub fn find(
 ) -> Result<Program> {
     let mut executable = fs::open_executable(viewer, start.clone(), path, flags)?;
     let mut name = fs::try_copy(&invocation.name)?;
-    for depth in 0..=INTERPRETERS_MAX {
+    for _ in 0..=INTERPRETERS_MAX {
         let mut head = [0; HEAD_BYTES];
         let length = fs::read_exact_at(&executable.file, 0, &mut head)?;
         let Some(line) = script::parse(&head[..length]) else {
-            return Ok(Program { executable, head, is_script: depth > 0 });
+            return Ok(Program { executable, head });
         };
         let line = line?;
         invocation.arguments = interpreter_arguments(&line, &name, &invocation.arguments)?;
         name = fs::try_copy(line.interpreter)?;
-        executable = fs::open_executable(viewer, start.clone(), line.interpreter, WalkFlags::FOLLOW)?;
+        executable =
+            fs::open_executable(viewer, start.clone(), line.interpreter, WalkFlags::FOLLOW)?;
     }
     Err(Errno::ELOOP)
 }

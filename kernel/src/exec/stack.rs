@@ -19,6 +19,9 @@ const PLATFORM: &[u8] = b"x86_64\0";
 /// `AT_CLKTCK`: the unit of times(2), in ticks a second.
 const CLOCK_TICKS: u64 = 100;
 
+/// Entries of the auxiliary vector, the terminator included.
+const AUXILIARY_ENTRIES: usize = 20;
+
 /// A list of strings as execve(2) takes it: each ends with NUL, one after the other.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct Strings {
@@ -97,6 +100,8 @@ pub struct Image {
     pub arguments: (u64, usize),
     /// Address of the environment strings, with their length.
     pub environment: (u64, usize),
+    /// The auxiliary vector.
+    pub auxiliary: [[u64; 2]; AUXILIARY_ENTRIES],
 }
 
 /// Lays out the stack that ends at `top` (a multiple of 16).
@@ -146,10 +151,16 @@ pub fn lay_out(
         bytes,
         arguments: (arguments_at, arguments.bytes.len()),
         environment: (environment_at, environment.bytes.len()),
+        auxiliary: vector.map(|(kind, value)| [u64::from(kind), value]),
     })
 }
 
-fn vector(auxiliary: &Auxiliary, platform: u64, random: u64, path: u64) -> [(u32, u64); 20] {
+fn vector(
+    auxiliary: &Auxiliary,
+    platform: u64,
+    random: u64,
+    path: u64,
+) -> [(u32, u64); AUXILIARY_ENTRIES] {
     let [uid, euid, gid, egid] = auxiliary.ids.map(u64::from);
     [
         (AT_MINSIGSTKSZ, auxiliary.minimum_signal_stack),

@@ -14,7 +14,7 @@ use arch::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use arch::sync::{Irq, Rank, SpinLock};
 use arrayvec::ArrayString;
 
-pub use panic::panicking;
+pub use panic::{die, panicking};
 pub use ring::Record;
 
 /// How severe a line is: syslog(3)'s levels.
@@ -114,6 +114,11 @@ pub fn record(level: Level, message: fmt::Arguments<'_>) {
         let _ = writeln!(line, "[{:5}.{micros:06}] CPU{cpu} {text}\r", now.as_secs());
         write_console(line.as_bytes());
     }
+}
+
+/// A line from the machine layer.
+pub fn machine_line(message: fmt::Arguments<'_>) {
+    record(Level::Info, message);
 }
 
 /// Lines with a level number of at most `level` are shown on the console from now on.

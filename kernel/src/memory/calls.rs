@@ -5,16 +5,19 @@ use alloc::vec::Vec;
 
 use arch::addr::{PAGE_SIZE, UserAddr};
 use linux_raw_sys::general::{
-    MADV_COLD, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
-    MADV_KEEPONFORK, MADV_MERGEABLE, MADV_NOHUGEPAGE, MADV_NORMAL, MADV_PAGEOUT, MADV_POPULATE_READ,
-    MADV_POPULATE_WRITE, MADV_RANDOM, MADV_REMOVE, MADV_SEQUENTIAL, MADV_UNMERGEABLE, MADV_WILLNEED,
-    MADV_WIPEONFORK, MAP_32BIT, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB,
-    MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SYNC, MAP_TYPE,
-    MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, MS_ASYNC,
-    MS_INVALIDATE, MS_SYNC, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM, PROT_WRITE,
+    MADV_COLD, MADV_DODUMP, MADV_DOFORK, MADV_DONTDUMP, MADV_DONTFORK, MADV_DONTNEED, MADV_FREE,
+    MADV_HUGEPAGE, MADV_KEEPONFORK, MADV_MERGEABLE, MADV_NOHUGEPAGE, MADV_NORMAL, MADV_PAGEOUT,
+    MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_RANDOM, MADV_REMOVE, MADV_SEQUENTIAL,
+    MADV_UNMERGEABLE, MADV_WILLNEED, MADV_WIPEONFORK, MAP_32BIT, MAP_ANONYMOUS, MAP_FIXED,
+    MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE,
+    MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SYNC, MAP_TYPE, MCL_CURRENT, MCL_FUTURE,
+    MCL_ONFAULT, MLOCK_ONFAULT, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, MS_ASYNC,
+    MS_INVALIDATE, MS_SYNC, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM,
+    PROT_WRITE,
 };
 use mm::space::{
-    Advice, LockMode, LockScope, MapOptions, MapRequest, Placement, Remap, RemapTarget, Source, SyncMode,
+    Advice, LockMode, LockScope, MapOptions, MapRequest, Placement, Remap, RemapTarget, Source,
+    SyncMode,
 };
 use mm::{AddressSpace, ObjectRange, Protection};
 
@@ -122,7 +125,12 @@ fn options(flags: u32) -> MapOptions {
     options
 }
 
-fn source(file: Option<&Arc<File>>, flags: u32, protection: Protection, offset: u64) -> Result<Source> {
+fn source(
+    file: Option<&Arc<File>>,
+    flags: u32,
+    protection: Protection,
+    offset: u64,
+) -> Result<Source> {
     if flags & MAP_HUGETLB != 0 {
         // There is no pool of huge pages; Linux with an empty one says the same.
         return Err(Errno::ENOMEM);
@@ -154,7 +162,8 @@ fn source(file: Option<&Arc<File>>, flags: u32, protection: Protection, offset: 
 
 /// Changes what may be done with pages (mprotect(2)).
 fn mprotect(caller: &mut Caller<'_>, start: u64, length: u64, protection: u32) -> Result {
-    const KNOWN: u32 = PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP;
+    const KNOWN: u32 =
+        PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM | PROT_GROWSDOWN | PROT_GROWSUP;
     if protection & !KNOWN != 0 || protection & (PROT_GROWSDOWN | PROT_GROWSUP) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -187,11 +196,21 @@ fn brk(caller: &mut Caller<'_>, end: u64) -> Result {
 }
 
 /// Resizes or moves a mapping (mremap(2)).
-fn mremap(caller: &mut Caller<'_>, start: u64, old_length: u64, new_length: u64, flags: u32, target: u64) -> Result {
+fn mremap(
+    caller: &mut Caller<'_>,
+    start: u64,
+    old_length: u64,
+    new_length: u64,
+    flags: u32,
+    target: u64,
+) -> Result {
     let known = flags & !(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP) == 0;
     let moves = flags & MREMAP_MAYMOVE != 0;
     let must_move = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) != 0;
-    if !known || (must_move && !moves) || (flags & MREMAP_DONTUNMAP != 0 && old_length != new_length) {
+    if !known
+        || (must_move && !moves)
+        || (flags & MREMAP_DONTUNMAP != 0 && old_length != new_length)
+    {
         return Err(Errno::EINVAL);
     }
     let target = match flags {

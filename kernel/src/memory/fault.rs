@@ -38,7 +38,10 @@ fn wait_for_memory(space: &AddressSpace) -> Result<(), FaultError> {
     match kill_one(space.memory().stats().total) {
         Killed::One(_) | Killed::Pending => {
             // Ends at once if this process is the one that was killed; the caller looks.
-            let _ended = block_current(ParkMode::Killable, Some(clock::now().saturating_add(PAUSE)), || false);
+            let _ended =
+                block_current(ParkMode::Killable, Some(clock::now().saturating_add(PAUSE)), || {
+                    false
+                });
             Ok(())
         }
         Killed::Nobody => Err(FaultError::NoMemory),

@@ -11,10 +11,10 @@ use super::switch::{release_dead, schedule};
 use crate::cpu::start_load_averages;
 use crate::task::{self, Thread};
 
-/// Makes the calling context the CPU's own thread `idle` and runs others from here on. The last act of a CPU's start.
+/// Makes the calling context the CPU's own thread `idle`: from here on the CPU takes part in scheduling.
 ///
 /// Interrupts are off when this is called.
-pub fn run_idle(idle: Arc<Thread>) -> ! {
+pub fn adopt_cpu(idle: Arc<Thread>) {
     let now = clock::now();
     // SAFETY: interrupts are off; the run queue keeps `idle` alive for ever.
     unsafe { task::set_current(&idle) };
@@ -23,6 +23,10 @@ pub fn run_idle(idle: Arc<Thread>) -> ! {
     if arch::current_cpu() == CpuId::BOOT {
         start_load_averages();
     }
+}
+
+/// Runs others whenever there are any, and halts otherwise. The last act of a CPU's start, after [`adopt_cpu`].
+pub fn run_idle() -> ! {
     loop {
         let _ = interrupts::disable();
         if preempt::requested() || scheduler().should_switch(arch::current_cpu()) {

@@ -40,7 +40,7 @@ pub use calls::SYSCALLS;
 pub use completion::Completion;
 pub(crate) use cpus::{cpu as cpu_part, each_cpu, this_cpu as this_cpu_part};
 pub use cpus::{cpu_count, initialize, scheduler};
-pub use idle::run_idle;
+pub use idle::{adopt_cpu, run_idle};
 pub use kernel_thread::spawn_kernel_thread;
 pub use mutex::{Mutex, MutexGuard};
 pub use observers::{Registration, ThreadWaker, Wake};

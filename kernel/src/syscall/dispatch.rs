@@ -5,6 +5,7 @@ use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::{Caller, table, trace};
 use crate::errno::{Errno, Result};
 use crate::log_warn;
+use crate::memory::{CALL_CREDIT_KIB, memory};
 
 /// Calls whose number has no row: counted, and named once each in the log.
 static UNKNOWN: AtomicU64 = AtomicU64::new(0);
@@ -13,12 +14,14 @@ static NAMED: [AtomicBool; 512] = [const { AtomicBool::new(false) }; 512];
 /// Runs the system call that `caller`'s registers describe.
 ///
 /// # Errors
-/// Whatever the handler says; `ENOSYS` for a number without a row.
+/// Whatever the handler says; `ENOSYS` for a number without a row; `ENOMEM`, before anything has been done, if memory is
+/// too low to promise what a call's small allocations may need.
 pub fn dispatch(caller: &mut Caller<'_>) -> Result {
     let number = caller.number();
     let Some(syscall) = table::find(number) else {
         return unknown(caller, number);
     };
+    let _credit = memory().credit(CALL_CREDIT_KIB).map_err(|_| Errno::ENOMEM)?;
     if !trace::enabled() {
         return (syscall.run)(caller);
     }

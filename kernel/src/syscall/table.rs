@@ -55,7 +55,9 @@ const NUMBERS: usize = 512;
 const AREAS: &[&[&[Syscall]]] = &[
     &[
         crate::device::SYSCALLS,
+        crate::exec::SYSCALLS,
         crate::futex::SYSCALLS,
+        crate::memory::SYSCALLS,
         crate::pipe::SYSCALLS,
         crate::scheduling::SYSCALLS,
         crate::signal::SYSCALLS,

@@ -82,7 +82,7 @@ fn descriptor_limit(caller: &Caller<'_>) -> u64 {
 }
 
 /// Where a path relative to `directory` starts. An absolute path does not look at the descriptor at all.
-fn start(caller: &Caller<'_>, directory: Fd, path: &[u8]) -> Result<Path> {
+pub(crate) fn start(caller: &Caller<'_>, directory: Fd, path: &[u8]) -> Result<Path> {
     if path.first() == Some(&b'/') {
         return Ok(context(caller).root());
     }

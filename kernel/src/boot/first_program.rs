@@ -1,0 +1,95 @@
+//! The first program: found, given its arguments, and started as process 1.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use arch::context::UserContext;
+use spin::Once;
+
+use super::command_line::CommandLine;
+use crate::errno::{Errno, Result};
+use crate::exec::stack::Strings;
+use crate::fs::{CloseOnExec, FileTable, OpenFlags, OpenRequest, Viewer, WalkFlags};
+use crate::memory::memory;
+use crate::task::{Account, Credentials, Thread};
+use crate::{exec, fs, log_error, log_info, log_warn, task};
+
+/// Where the first program is looked for when the command line names none.
+const CANDIDATES: [&str; 4] = ["/init", "/sbin/init", "/bin/init", "/bin/sh"];
+/// The environment that the first program starts with, before what the command line adds.
+const ENVIRONMENT: [&str; 2] = ["HOME=/", "TERM=linux"];
+
+/// What process 1 starts from. Written once, before it runs.
+static COMMAND_LINE: Once<CommandLine> = Once::new();
+
+/// Starts process 1, with the file system made from `archive`.
+///
+/// # Panics
+/// When there is no memory for a first process.
+pub fn spawn(line: CommandLine, archive: Option<&[u8]>) {
+    COMMAND_LINE.call_once(|| line);
+    let credentials = Arc::new(Credentials::root(Account::of(0)));
+    let context =
+        fs::initialize(memory(), archive, credentials).expect("memory for the root file system");
+    // As Linux does (kernel/fork.c, `set_max_threads`): an eighth of memory for thread stacks, half of that a user's.
+    let threads = (memory().total_frames() / 128).max(32);
+    task::spawn_first(FileTable::new(), context, threads, become_program)
+        .expect("memory for the first process");
+}
+
+/// Runs in process 1: turns it into the first program that can be executed. Returns its registers.
+///
+/// # Errors
+/// `ENOENT` when there is none.
+///
+/// # Panics
+/// When the command line asks for a panic.
+fn become_program(thread: &Arc<Thread>) -> Result<UserContext> {
+    let line = COMMAND_LINE.get().ok_or(Errno::ENOENT)?;
+    assert!(!line.panic_test, "panic_test on the command line");
+    if let Err(errno) = open_console(thread) {
+        log_warn!("the first program has no console: {errno}");
+    }
+    let asked = line.init.as_deref().map(|path| [path]);
+    let candidates = asked.as_ref().map_or(&CANDIDATES[..], |asked| &asked[..]);
+    for path in candidates {
+        match execute(thread, path, line) {
+            Ok(registers) => {
+                log_info!("running {path} as the first program");
+                return Ok(registers);
+            }
+            Err(Errno::ENOENT) if asked.is_none() => {}
+            Err(errno) => log_error!("cannot run {path}: {errno}"),
+        }
+    }
+    log_error!("no first program: pass init=, or put one at /init into the root file system");
+    Err(Errno::ENOENT)
+}
+
+/// Opens the console as standard input, output and error.
+fn open_console(thread: &Arc<Thread>) -> Result<()> {
+    let viewer = Viewer::new(&thread.fs(), thread.credentials());
+    let request = OpenRequest {
+        flags: OpenFlags::READ_WRITE,
+        permissions: 0,
+        umask: 0,
+        walk: WalkFlags::empty(),
+    };
+    let console = fs::open(&viewer, viewer.root.clone(), b"/dev/console", &request)?;
+    for _ in 0..3 {
+        thread.files().insert(console.clone(), 3, CloseOnExec::No)?;
+    }
+    Ok(())
+}
+
+fn execute(thread: &Arc<Thread>, path: &str, line: &CommandLine) -> Result<UserContext> {
+    let mut arguments = Strings::default();
+    arguments.push(path.as_bytes())?;
+    line.arguments.iter().try_for_each(|word| arguments.push(word.as_bytes()))?;
+    let mut environment = Strings::default();
+    let defaults = ENVIRONMENT.into_iter();
+    defaults
+        .chain(line.environment.iter().map(String::as_str))
+        .try_for_each(|word| environment.push(word.as_bytes()))?;
+    exec::execute_first(thread, path.as_bytes(), arguments, environment)
+}
