@@ -11,7 +11,10 @@ use super::command_line::CommandLine;
 use super::first_program;
 use crate::scheduling::ThreadCore;
 use crate::task::Thread;
-use crate::{cpu, log, log_info, log_warn, memory, scheduling, syscall};
+use crate::{cpu, device, log, log_error, log_info, log_warn, memory, scheduling, syscall, tty};
+
+/// The ISA interrupt line of the first serial port.
+const SERIAL_LINE: u8 = 4;
 
 static HANDLERS: Handlers = Handlers {
     interrupt: cpu::handle,
@@ -37,6 +40,7 @@ pub unsafe fn start(boot: &'static BootInfo) -> ! {
     arch::init(boot, &HANDLERS);
     initialize_scheduling(&line);
     scheduling::adopt_cpu(idle_thread(CpuId::BOOT));
+    initialize_devices();
     let online = arch::smp::start(start_secondary);
     log_info!("{} of {} CPUs are online", online.len(), arch::cpu_count());
     // SAFETY: the range comes from the boot loader, and is kept out of the usable memory.
@@ -74,6 +78,15 @@ fn greet(boot: &BootInfo, line: &CommandLine) {
     log_info!("{mebibytes} MiB of memory");
     for complaint in &line.complaints {
         log_warn!("command line: {complaint} is not understood");
+    }
+}
+
+fn initialize_devices() {
+    device::register_all();
+    let console = tty::serial::initialize();
+    let interrupts = cpu::register_irq(SERIAL_LINE, tty::serial::interrupt);
+    if let Err(errno) = console.and(interrupts) {
+        log_error!("no console: {errno}");
     }
 }
 

@@ -68,6 +68,9 @@ fn timer() {
         carry_out(scheduler().tick(cpu, now));
         carry_out(scheduler().balance(cpu, now));
     }
+    if log::take_news() {
+        device::announce_news();
+    }
     this.program_timer();
 }
 
