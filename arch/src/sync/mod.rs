@@ -15,7 +15,7 @@ mod rw;
 mod spin_lock;
 
 pub use per_cpu::PerCpu;
-pub use rank::{HeldLocks, Rank};
+pub use rank::{HeldLocks, Rank, stop_checking_order};
 pub use rw::{ReadGuard, RwSpinLock, WriteGuard};
 pub use spin_lock::{Hold, Irq, Preempt, SpinGuard, SpinLock};
 

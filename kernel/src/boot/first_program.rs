@@ -11,8 +11,8 @@ use crate::errno::{Errno, Result};
 use crate::exec::stack::Strings;
 use crate::fs::{CloseOnExec, FileTable, OpenFlags, OpenRequest, Viewer, WalkFlags};
 use crate::memory::memory;
-use crate::task::{Account, Credentials, Thread};
-use crate::{exec, fs, log_error, log_info, log_warn, task};
+use crate::task::Thread;
+use crate::{exec, fs, log_error, log_info, log_warn, scheduling, task};
 
 /// Where the first program is looked for when the command line names none.
 const CANDIDATES: [&str; 4] = ["/init", "/sbin/init", "/bin/init", "/bin/sh"];
@@ -22,18 +22,22 @@ const ENVIRONMENT: [&str; 2] = ["HOME=/", "TERM=linux"];
 /// What process 1 starts from. Written once, before it runs.
 static COMMAND_LINE: Once<CommandLine> = Once::new();
 
-/// Starts process 1, with the file system made from `archive`.
+/// Starts process 1, with the file system made from `archive`, as soon as this CPU is free.
 ///
 /// # Panics
 /// When there is no memory for a first process.
-pub fn spawn(line: CommandLine, archive: Option<&[u8]>) {
+pub fn spawn(line: CommandLine, archive: Option<&'static [u8]>) {
     COMMAND_LINE.call_once(|| line);
-    let credentials = Arc::new(Credentials::root(Account::of(0)));
-    let context =
-        fs::initialize(memory(), archive, credentials).expect("memory for the root file system");
+    // Making files may sleep, and the boot CPU's own thread must not.
+    scheduling::spawn_kernel_thread("boot", move || make_process(archive))
+        .expect("memory for a kernel thread");
+}
+
+fn make_process(archive: Option<&[u8]>) {
+    fs::initialize(archive);
     // As Linux does (kernel/fork.c, `set_max_threads`): an eighth of memory for thread stacks, half of that a user's.
     let threads = (memory().total_frames() / 128).max(32);
-    task::spawn_first(FileTable::new(), context, threads, become_program)
+    task::spawn_first(FileTable::new(), fs::initial_context(), threads, become_program)
         .expect("memory for the first process");
 }
 

@@ -71,6 +71,7 @@ pub use path::Path;
 pub use permission::{Permission, check_path};
 pub use poll::{PollEvents, PollTable};
 pub use procfs::set_command_line;
+pub(crate) use syscalls::start as start_of_walk;
 pub use table::{CloseOnExec, DESCRIPTORS_MAX, FileTable, Reservation};
 pub use tmpfs::anonymous_device;
 pub use walk::{Last, Parent, Viewer, WalkFlags, resolve, resolve_parent};

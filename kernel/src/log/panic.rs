@@ -38,6 +38,7 @@ pub fn die(info: &PanicInfo<'_>) -> ! {
         Err(_) => arch::power::halt(),
     }
     PANICKING.store(true, Ordering::Relaxed);
+    arch::sync::stop_checking_order();
     arch::ipi::stop_others();
     print(cpu, info);
     arch::power::exit_emulator(EXIT_PANIC)
