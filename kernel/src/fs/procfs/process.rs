@@ -1,7 +1,6 @@
 //! The directories `/proc/PID` and `/proc/PID/task/TID`, and their small files.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use arch::addr::UserAddr;
@@ -204,9 +203,7 @@ pub fn usage(task: &Task) -> Usage {
     }
 }
 
-/// The ids of all threads, for counting them.
-pub fn thread_ids(task: &Task) -> Vec<u32> {
-    let mut ids = Vec::new();
-    task.process.for_each_thread(|thread| ids.push(thread.tid().as_u32()));
-    ids
+/// How many threads the process has.
+pub fn thread_count(task: &Task) -> usize {
+    task.process.signals().thread_count
 }

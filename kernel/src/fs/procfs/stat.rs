@@ -7,7 +7,7 @@ use sched::Discipline;
 use super::super::pseudo::Output;
 use super::process::usage;
 use super::status::state_letter;
-use super::subject::{Scope, Task};
+use super::subject::Task;
 use super::ticks;
 use crate::errno::Result;
 use crate::task::{Resource, Usage, family};
@@ -77,9 +77,7 @@ pub fn line(task: &Task, out: &mut Output) -> Result<()> {
         ticks(children.system),
     )?;
     let scheduling = Scheduling::of(task);
-    let threads = match task.scope {
-        Scope::Process | Scope::Thread => super::process::thread_ids(task).len(),
-    };
+    let threads = super::process::thread_count(task);
     // priority nice num_threads itrealvalue starttime vsize rss rsslim
     write!(
         out,

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::super::name::try_copy;
 use super::super::pseudo::Output;
-use super::process::{thread_ids, usage};
+use super::process::{thread_count, usage};
 use super::subject::{Scope, Task};
 use crate::errno::Result;
 use crate::signal::{Handler, SignalSet};
@@ -75,7 +75,7 @@ pub fn lines(task: &Task, out: &mut Output) -> Result<()> {
     identity(task, out)?;
     memory(task, out)?;
     let signals = Signals::of(task);
-    writeln!(out, "Threads:\t{}", thread_ids(task).len().max(1))?;
+    writeln!(out, "Threads:\t{}", thread_count(task).max(1))?;
     writeln!(out, "SigQ:\t{}/{}", signals.queued.0, signals.queued.1)?;
     writeln!(out, "SigPnd:\t{:016x}", signals.pending)?;
     writeln!(out, "ShdPnd:\t{:016x}", signals.shared)?;
