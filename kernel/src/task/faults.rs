@@ -5,17 +5,14 @@
 use alloc::sync::Arc;
 
 use arch::addr::VirtAddr;
-use arch::clock;
 use arch::context::{Access, UserContext};
-use arch::time::Nanos;
-use mm::{AddressSpace, FaultError};
+use mm::FaultError;
 
 use super::exit;
-use super::oom::{self, Killed};
 use super::status::{CoreFile, ExitStatus};
 use super::thread::Thread;
 use crate::log_info;
-use crate::scheduling::{ParkMode, block_current};
+use crate::memory::fault;
 use crate::signal::frame::build::FaultRecord;
 use crate::signal::send::Forced;
 use crate::signal::{Code, Signal, SignalInfo, send};
@@ -37,15 +34,16 @@ pub(super) fn page_fault(
     let Some(space) = thread.scheduling.own_space() else {
         unreachable!("user code runs in an address space")
     };
-    let error = match space.handle_fault(address, access, &thread.process().memory_limits()) {
-        Ok(_) => return,
-        Err(error) => error,
-    };
+    let Err(error) = fault::resolve(thread, &space, address, access) else { return };
     let (signal, code) = match error {
         FaultError::MapErr => (Signal::SIGSEGV, Code::SEGV_MAPERR),
         FaultError::AccErr => (Signal::SIGSEGV, Code::SEGV_ACCERR),
         FaultError::Bus => (Signal::SIGBUS, Code::BUS_ADRERR),
-        FaultError::NoMemory => return make_room(thread, &space),
+        // The thread is to end, or there is nobody left to kill but its process.
+        FaultError::NoMemory => {
+            let status = ExitStatus::Killed(Signal::SIGKILL, CoreFile::Absent);
+            return exit::end_process(thread.process(), status);
+        }
     };
     let info = SignalInfo::fault(signal, code, address.as_u64());
     // Whether a kernel address is mapped is none of the program's business.
@@ -74,25 +72,6 @@ fn raise(
         "{name}[{tid}]: {signal:?} code {code}: exception {vector} error {error_code:#x} at {address:#x}, \
          rip {rip:#x} rsp {rsp:#x}"
     );
-}
-
-/// Memory has run out: somebody is killed, and the access is repeated when that has had time to end.
-fn make_room(thread: &Thread, space: &AddressSpace) {
-    /// How long an ending process is given between two attempts.
-    const PAUSE: Nanos = Nanos::from_millis(2);
-    match oom::kill_one(space.memory().stats().total) {
-        Killed::One(_) | Killed::Pending => {
-            // Ends at once if this process is the one that was killed.
-            let _ended =
-                block_current(ParkMode::Killable, Some(clock::now().saturating_add(PAUSE)), || {
-                    false
-                });
-        }
-        Killed::Nobody => {
-            let status = ExitStatus::Killed(Signal::SIGKILL, CoreFile::Absent);
-            exit::end_process(thread.process(), status);
-        }
-    }
 }
 
 /// Another exception of the processor.
