@@ -179,3 +179,62 @@ fn threads_of_one_space_fork_fault_and_unmap_at_once() {
         stress(&machine, seed, rounds.unwrap_or(300));
     }
 }
+
+/// I6: while one CPU breaks copy-on-write, a second one writes the page and then a flag, and a third one, which has the old
+/// page in its TLB, must not read the flag and then the old page.
+#[test]
+fn nobody_reads_the_old_page_once_somebody_wrote_the_new_one() {
+    const ROUNDS: u8 = 120;
+    let machine = Machine::new(32 << 20);
+    let simulation = Simulation::new();
+    let creator = simulation.join(CpuId::new(0));
+    let space = machine.space();
+    let start = UserAddr::try_new(START).expect("in range");
+    // The flag is shared memory in a table of its own, so that it is not copied.
+    let flag = UserAddr::try_new(START - (8 << 30)).expect("in range");
+    let page = MapRequest::anonymous(PAGE, RW);
+    space.map(&page.clone().fixed_at(start), &Limits::NONE).expect("mapped");
+    let shared = MapRequest { source: mm::space::Source::SharedAnonymous, ..page };
+    space.map(&shared.fixed_at(flag), &Limits::NONE).expect("mapped");
+    let (data, flag) = (start.as_u64(), flag.as_u64());
+    drop(creator);
+    let arrived = AtomicUsize::new(0);
+    let meet = |round: u8, phase: usize| {
+        arrived.fetch_add(1, Ordering::SeqCst);
+        while arrived.load(Ordering::SeqCst) < 3 * (2 * usize::from(round - 1) + phase) {
+            arch::relax();
+        }
+    };
+    std::thread::scope(|scope| {
+        for role in 0..3 {
+            let (space, meet, machine) = (space.clone(), &meet, &machine);
+            scope.spawn(move || {
+                let _cpu = simulation.join(CpuId::new(role));
+                let mut user = machine.enter(&space, role);
+                let mut child = None;
+                for round in 1..=ROUNDS {
+                    if role == 0 {
+                        drop(child.replace(space.fork().expect("memory")));
+                    }
+                    meet(round, 1);
+                    user.read(data).expect("readable");
+                    user.read(flag).expect("readable");
+                    meet(round, 2);
+                    match role {
+                        0 => user.write(data, round).expect("writable"),
+                        1 => {
+                            user.write(data + 1, round).expect("writable");
+                            user.write(flag, round).expect("writable");
+                        }
+                        _ => {
+                            while user.read(flag).expect("readable") != round {}
+                            assert_eq!(user.read(data + 1), Ok(round), "a stale page");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let _cpu = simulation.join(CpuId::new(0));
+    drop(space);
+}

@@ -9,6 +9,7 @@ use std::boxed::Box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread_local;
+use std::time::Duration;
 
 use super::mmu::Mmu;
 use crate::cpu::{CpuId, CpuMask};
@@ -16,6 +17,9 @@ use crate::tlb::{self, Shootdowns};
 
 /// CPUs of a simulated machine.
 pub const SIMULATED_CPUS: usize = 8;
+
+/// How long an interrupt is under way between two host threads, at least.
+const DELAY: Duration = Duration::from_micros(5);
 
 /// One simulated CPU.
 #[derive(Default)]
@@ -92,10 +96,15 @@ impl Machine {
     /// Interrupts `targets`. A CPU that no host thread plays is played by the sender for the occasion.
     pub(super) fn interrupt(&'static self, targets: &CpuMask) {
         let sender = super::current_cpu();
+        let is_live = |cpu: &CpuId| self.cpus[cpu.index()].live.load(Ordering::SeqCst);
+        if targets.iter().any(|cpu| is_live(&cpu)) {
+            // An interrupt takes a while to arrive. What the others do in that while is what tests are after.
+            std::thread::sleep(DELAY);
+        }
         for cpu in targets.iter() {
             let target = &self.cpus[cpu.index()];
             target.interrupt.store(true, Ordering::SeqCst);
-            if !target.live.load(Ordering::SeqCst) && cpu != sender {
+            if !is_live(&cpu) && cpu != sender {
                 let _proxy = lock(&target.proxy);
                 super::set_current_cpu(cpu);
                 self.poll();
