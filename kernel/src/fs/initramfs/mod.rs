@@ -77,6 +77,9 @@ pub fn unpack(image: &[u8], root: &Arc<dyn Inode>) -> core::result::Result<usize
     }
 }
 
+/// A directory and a name in it.
+type Place<'a> = (Arc<dyn Inode>, &'a [u8]);
+
 struct Unpacker<'a> {
     root: &'a Arc<dyn Inode>,
     /// The files with several names that were met in the current archive.
@@ -141,7 +144,7 @@ impl Unpacker<'_> {
     }
 
     /// The directory of `path` and the name in it; `None` for the root itself.
-    fn place_of<'p>(&self, path: &'p [u8]) -> Result<Option<(Arc<dyn Inode>, &'p [u8])>> {
+    fn place_of<'p>(&self, path: &'p [u8]) -> Result<Option<Place<'p>>> {
         let mut at = self.root.clone();
         let mut last: Option<&[u8]> = None;
         for part in path.split(|byte| *byte == b'/') {

@@ -29,7 +29,7 @@ static ENTRIES: &[Entry<System>] = &[
     }),
     Entry::file("stat", counters::summary),
     Entry::file("swaps", |_, out| {
-        write!(out, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")
+        writeln!(out, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority")
     }),
     Entry::directory("sys", system::ENTRIES),
     Entry::link("thread-self", |_| {
