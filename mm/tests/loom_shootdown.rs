@@ -39,10 +39,10 @@ impl World {
 
     /// Touches the page from `cpu`, by the TLB if that knows it.
     fn touch(&self, cpu: &Cpu) {
-        if !cpu.cached.get() && self.mapped.load(Ordering::Acquire) {
-            cpu.cached.set(true);
+        if !cpu.cached().get() && self.mapped.load(Ordering::Acquire) {
+            cpu.cached().set(true);
         }
-        if cpu.cached.get() {
+        if cpu.cached().get() {
             assert!(!self.freed.load(Ordering::Acquire), "a freed frame is touched");
         }
     }
@@ -56,15 +56,21 @@ impl World {
     }
 }
 
-/// A CPU whose TLB holds at most one translation.
+/// A CPU whose TLB holds at most one translation per identifier.
 struct Cpu {
     id: usize,
-    cached: Cell<bool>,
+    pcid: Cell<usize>,
+    cached: [Cell<bool>; 3],
 }
 
 impl Cpu {
     fn new(id: usize) -> Self {
-        Self { id, cached: Cell::new(false) }
+        Self { id, pcid: Cell::new(0), cached: core::array::from_fn(|_| Cell::new(false)) }
+    }
+
+    /// The translation under the current identifier.
+    fn cached(&self) -> &Cell<bool> {
+        &self.cached[self.pcid.get()]
     }
 }
 
@@ -72,19 +78,20 @@ impl Processor for Cpu {
     fn current(&self) -> CpuId {
         CpuId::new(self.id)
     }
-    fn load_root(&self, _root: Frame, _pcid: Option<u16>, keep: bool) {
+    fn load_root(&self, _root: Frame, pcid: Option<u16>, keep: bool) {
+        self.pcid.set(usize::from(pcid.unwrap_or(0)));
         if !keep {
-            self.cached.set(false);
+            self.cached().set(false);
         }
     }
     fn load_kernel_root(&self) {
-        self.cached.set(false);
+        self.load_root(Frame::new(0), None, false);
     }
     fn invalidate_page(&self, _address: VirtAddr) {
-        self.cached.set(false);
+        self.cached().set(false);
     }
     fn invalidate_all(&self) {
-        self.cached.set(false);
+        self.cached().set(false);
     }
     fn interrupt(&self, _targets: &CpuMask) {}
     fn relax(&self) {
