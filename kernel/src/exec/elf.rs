@@ -189,13 +189,15 @@ fn segment(header: &ProgramHeader) -> Result<Segment, Flaw> {
         && address < USER_END
         && header.p_memsz <= USER_END
         && address <= USER_END - header.p_memsz;
+    if !fits {
+        return Err(Flaw::Fatal);
+    }
+    // `file_bytes` is at most the size of user space now, so this sum cannot overflow.
+    let file_end = header.p_offset.checked_add(header.p_filesz + PAGE);
     let mappable = header.p_filesz == 0
         || (header.p_offset % PAGE == address % PAGE
-            && header
-                .p_offset
-                .checked_add(header.p_filesz + PAGE)
-                .is_some_and(|end| end <= i64::MAX as u64));
-    if !fits || !mappable {
+            && file_end.is_some_and(|end| end <= i64::MAX as u64));
+    if !mappable {
         return Err(Flaw::Fatal);
     }
     Ok(Segment {

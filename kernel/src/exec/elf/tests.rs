@@ -85,6 +85,8 @@ fn segments_that_cannot_be_mapped_are_fatal() {
     assert_eq!(fatal(|program| program.p_memsz = 0), fatal_flaw);
     assert_eq!(fatal(|program| program.p_vaddr = USER_END), fatal_flaw);
     assert_eq!(fatal(|program| program.p_memsz = u64::MAX), fatal_flaw);
+    assert_eq!(fatal(|program| program.p_filesz = u64::MAX), fatal_flaw);
+    assert_eq!(fatal(|program| program.p_offset = u64::MAX - 0xfff), fatal_flaw);
     assert_eq!(fatal(|program| program.p_offset = 1), fatal_flaw);
     assert_eq!(fatal(|program| program.p_offset = i64::MAX as u64 & !0xfff), fatal_flaw);
     assert_eq!(refused(|header| header.e_entry = u64::MAX), fatal_flaw);
