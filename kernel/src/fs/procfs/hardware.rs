@@ -45,17 +45,17 @@ pub fn processors(_: &System, out: &mut Output) -> Result<()> {
 
 /// A row for each interrupt, a column for each CPU.
 pub fn interrupts(_: &System, out: &mut Output) -> Result<()> {
-    write!(out, "    ")?;
+    write!(out, "{:11}", "")?;
     for cpu in arch::online_cpus().iter() {
-        write!(out, "       CPU{cpu:<4}", cpu = cpu.index())?;
+        write!(out, "CPU{:<8}", cpu.index())?;
     }
     out.bytes(b"\n")?;
     for row in arch::interrupt_counts() {
-        write!(out, "{:>3}:", row.label)?;
+        write!(out, "{:>3}: ", row.label)?;
         for count in &row.counts {
-            write!(out, " {count:>10}")?;
+            write!(out, "{count:>10} ")?;
         }
-        writeln!(out, "   {}", row.name)?;
+        writeln!(out, "  {}", row.name)?;
     }
     Ok(())
 }
