@@ -226,6 +226,24 @@ proptest! {
     }
 }
 
+/// A task that is started before any CPU takes part runs as soon as the boot processor does.
+#[test]
+fn tasks_may_be_started_before_the_first_cpu_is_online() {
+    let scheduler = Scheduler::new(2, &POLICIES[0]);
+    let task = |affinity| {
+        let id = scheduler.reserve_task().expect("memory");
+        Arc::new(Task(TaskCore::new(id, Parameters::DEFAULT, &affinity)))
+    };
+    let early = task(CpuMask::ALL);
+    assert_eq!(scheduler.spawn(&early, Nanos(1), CpuId::BOOT), Resched::Here);
+    scheduler.bring_online(CpuId::BOOT, task(CpuMask::only(CpuId::BOOT)), Nanos(2));
+    assert!(scheduler.should_switch(CpuId::BOOT));
+    match scheduler.begin_switch(CpuId::BOOT, Nanos(3), Leave::Preempt) {
+        Switched::To(switch) => assert!(Arc::ptr_eq(&switch.next, &early)),
+        Switched::Stay => panic!("the early task waits"),
+    }
+}
+
 /// Five equal hogs on four CPUs, and 8, and 4: equal time for all within 5 % over four seconds.
 #[test]
 fn equal_hogs_get_equal_time() {

@@ -250,3 +250,83 @@ fn rename(waiters: &mut LinkedList<Waiters>, from: Key, to: Key, count: u32) -> 
     let matching = waiters.iter().filter(|waiter| waiter.key.get() == from);
     matching.take(count as usize).map(|waiter| waiter.key.set(to)).count() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::errno::Errno;
+    use crate::scheduling::{self, ThreadCore};
+
+    fn waiter(key: Key, bitset: u32) -> Waiter {
+        scheduling::initialize(1, None);
+        let core = ThreadCore::new_kernel(|| ()).expect("memory");
+        Waiter::new(Thread::new_kernel("waiter", core), key, bitset)
+    }
+
+    fn woken(waiters: &[Waiter]) -> alloc::vec::Vec<bool> {
+        waiters.iter().map(Waiter::is_woken).collect()
+    }
+
+    /// Two keys in one bucket, and one in another.
+    fn keys() -> (Key, Key, Key) {
+        let first = Key::test(0x1000, 0);
+        let numbered = |n: u64| Key::test(0x1000, n * 4);
+        let same = (1..).map(numbered).find(|&key| Table::number(key) == Table::number(first));
+        let other = (1..).map(numbered).find(|&key| Table::number(key) != Table::number(first));
+        (first, same.expect("collisions exist"), other.expect("buckets differ"))
+    }
+
+    #[test]
+    fn waking_is_first_come_first_served_by_key_and_bits() {
+        static TABLE: Table = Table([const { Bucket::new() }; BUCKETS]);
+        let (key, same_bucket, _) = keys();
+        let waiters = [waiter(key, 1), waiter(same_bucket, !0), waiter(key, 2), waiter(key, 3)];
+        let places = waiters.each_ref().map(|waiter| TABLE.join(waiter));
+        assert_eq!(TABLE.wake(key, 1, 2), 1);
+        assert_eq!(woken(&waiters), [false, false, true, false]);
+        assert_eq!(TABLE.wake(key, 9, !0), 2);
+        assert_eq!(woken(&waiters), [true, false, true, true]);
+        drop(places);
+        assert_eq!(TABLE.wake(same_bucket, 9, !0), 0, "who left is not woken");
+    }
+
+    #[test]
+    fn requeueing_moves_the_rest_within_and_across_buckets() {
+        static TABLE: Table = Table([const { Bucket::new() }; BUCKETS]);
+        let (key, same_bucket, other) = keys();
+        for target in [same_bucket, other] {
+            let waiters = [waiter(key, !0), waiter(key, !0), waiter(key, !0), waiter(key, !0)];
+            let places = waiters.each_ref().map(|waiter| TABLE.join(waiter));
+            let agree = || Ok::<_, Errno>(());
+            assert_eq!(TABLE.requeue((key, 1), (target, 2), agree), Ok((1, 2)));
+            assert_eq!(woken(&waiters), [true, false, false, false]);
+            assert_eq!(TABLE.wake(target, 9, !0), 2);
+            assert_eq!(woken(&waiters), [true, true, true, false]);
+            drop(places);
+        }
+    }
+
+    #[test]
+    fn a_failed_check_changes_nothing() {
+        static TABLE: Table = Table([const { Bucket::new() }; BUCKETS]);
+        let (key, _, other) = keys();
+        let sleeper = waiter(key, !0);
+        let place = TABLE.join(&sleeper);
+        let refuse = || Err(Errno::EAGAIN);
+        assert_eq!(TABLE.requeue((key, 1), (other, 1), refuse), Err(Errno::EAGAIN));
+        assert!(!sleeper.is_woken());
+        drop(place);
+    }
+
+    #[test]
+    fn who_does_not_need_its_wake_up_passes_it_on() {
+        static TABLE: Table = Table([const { Bucket::new() }; BUCKETS]);
+        let (key, ..) = keys();
+        let waiters = [waiter(key, !0), waiter(key, !0)];
+        let [first, second] = waiters.each_ref().map(|waiter| TABLE.join(waiter));
+        assert_eq!(TABLE.wake(key, 1, !0), 1);
+        first.leave_passing_on();
+        assert_eq!(woken(&waiters), [true, true]);
+        drop(second);
+    }
+}

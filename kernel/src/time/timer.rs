@@ -183,3 +183,71 @@ impl TimerQueue {
         self.earliest.store(first, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// A timer that notes in `order` when it called back.
+    fn noting(order: &Arc<SpinLock<Vec<u32>>>, name: u32, deadline: u64) -> Arc<TimerNode> {
+        let order = Arc::clone(order);
+        let timer = Timer::new(move |_| order.lock().push(name));
+        timer.0.deadline.store(deadline, Ordering::Relaxed);
+        Arc::clone(&timer.0)
+    }
+
+    #[test]
+    fn due_timers_call_back_in_order_of_their_deadlines() {
+        let order = Arc::new(SpinLock::new(Rank::LEAF, Vec::new()));
+        let queue = TimerQueue::new();
+        for (name, deadline) in [(1, 30), (2, 10), (3, 20), (4, 10), (5, 99)] {
+            queue.insert(noting(&order, name, deadline), 0);
+        }
+        assert_eq!(queue.earliest(), Nanos(10));
+        queue.expire(Nanos(30));
+        assert_eq!(*order.lock(), [2, 4, 3, 1]);
+        assert_eq!(queue.earliest(), Nanos(99));
+    }
+
+    #[test]
+    fn only_a_new_first_deadline_is_reported() {
+        let order = Arc::new(SpinLock::new(Rank::LEAF, Vec::new()));
+        let queue = TimerQueue::new();
+        assert!(queue.insert(noting(&order, 1, 50), 0));
+        assert!(!queue.insert(noting(&order, 2, 60), 0));
+        assert!(queue.insert(noting(&order, 3, 40), 0));
+    }
+
+    #[test]
+    fn a_removed_timer_does_not_call_back() {
+        let order = Arc::new(SpinLock::new(Rank::LEAF, Vec::new()));
+        let queue = TimerQueue::new();
+        let (first, second) = (noting(&order, 1, 10), noting(&order, 2, 20));
+        queue.insert(Arc::clone(&first), 0);
+        queue.insert(Arc::clone(&second), 0);
+        assert!(queue.remove(&first));
+        assert!(!queue.remove(&first));
+        assert_eq!(queue.earliest(), Nanos(20));
+        queue.expire(Nanos(100));
+        assert_eq!(*order.lock(), [2]);
+        assert!(!queue.remove(&second));
+        assert_eq!(queue.earliest(), Nanos::MAX);
+    }
+
+    #[test]
+    fn a_callback_sees_its_timer_disarmed() {
+        let seen = Arc::new(AtomicUsize::new(9));
+        let inside = Arc::clone(&seen);
+        let timer = Timer::new(move |node| {
+            let queue = node.queue.load(Ordering::Relaxed) as usize;
+            inside.store(queue, Ordering::Relaxed);
+        });
+        let queue = TimerQueue::new();
+        queue.insert(Arc::clone(&timer.0), 3);
+        queue.expire(Nanos(1));
+        assert_eq!(seen.load(Ordering::Relaxed), 0);
+    }
+}

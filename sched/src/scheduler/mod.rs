@@ -175,11 +175,16 @@ impl<T: Schedulable> Scheduler<T> {
         &self.cpus.get(cpu).queue
     }
 
-    /// The CPUs that a task with this affinity can use now: all, if it allows none that is online.
+    /// The CPUs that a task with this affinity can use now: all, if it allows none that is online. Before any is online,
+    /// everything waits for the boot processor.
     fn usable(&self, affinity: &CpuMask) -> CpuMask {
         let online = self.online();
         let usable = affinity.and(&online);
-        if usable.is_empty() { online } else { usable }
+        match (usable.is_empty(), online.is_empty()) {
+            (false, _) => usable,
+            (true, false) => online,
+            (true, true) => CpuMask::only(CpuId::BOOT),
+        }
     }
 
     /// Whether a task of this affinity has to leave `cpu`.
