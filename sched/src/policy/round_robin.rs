@@ -69,7 +69,7 @@ impl Policy for RoundRobin {
 
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
         // From the back: it would wait longest here.
-        let position = self.queue.iter().rposition(|task| may_move(task))?;
+        let position = self.queue.iter().rposition(may_move)?;
         self.queue.remove(position)
     }
 
