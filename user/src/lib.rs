@@ -6,7 +6,7 @@
 //! - [`init`]: the first process: mounts, console shell, orphans, orderly power-off.
 //! - [`shell`]: the small shell for root file systems without busybox.
 //! - [`suite`]: the guest test suite, with a harness of its own.
-//! - [`sys`]: system calls by number, without a C library in between.
+//! - [`mod@sys`]: system calls by number, without a C library in between.
 
 pub mod init;
 pub mod shell;

@@ -29,6 +29,7 @@ pub fn lint() -> anyhow::Result<()> {
     host.arg("--all-targets");
     workspace::check(deny_warnings(&mut host), "find no warnings in host code")?;
     let mut library = workspace::cargo(["clippy", "--package", "kernel", "--lib"]);
+    library.args(["--profile", "test"]);
     workspace::check(deny_warnings(&mut library), "find no warnings in the kernel library")?;
     let mut kernel = build::for_kernel_target(["clippy"])?;
     kernel.args(KERNEL_CRATES);
@@ -46,7 +47,7 @@ fn deny_warnings(command: &mut Command) -> &mut Command {
 /// If anything is found.
 pub fn document() -> anyhow::Result<()> {
     let mut host = workspace::cargo(["doc", "--no-deps", "--workspace", "--exclude", "kernel"]);
-    host.env("RUSTDOCFLAGS", "-D warnings");
+    host.arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings");
     workspace::check(&mut host, "document the host's crates")?;
     let mut kernel = build::for_kernel_target(["doc", "--no-deps", "--document-private-items"])?;
     kernel.args(KERNEL_CRATES).env("RUSTDOCFLAGS", "-D warnings");

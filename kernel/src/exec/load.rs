@@ -42,10 +42,9 @@ pub struct Loaded {
 }
 
 /// What building needs again and again.
-struct Builder<'a> {
+struct Builder {
     space: Arc<AddressSpace>,
     limits: Limits,
-    viewer: &'a Viewer,
 }
 
 /// Builds the memory of `program` for `thread`, which goes on unharmed whatever happens here.
@@ -65,7 +64,7 @@ pub fn build(
     let layout = Layout::choose(entropy, thread.process().limit(Resource::Stack));
     let space =
         AddressSpace::new(memory(), layout).map_err(|error| Flaw::Refused(errno_of(error)))?;
-    let builder = Builder { space, limits: thread.process().memory_limits(), viewer };
+    let builder = Builder { space, limits: thread.process().memory_limits() };
 
     let bias = builder.map_image(file, &plan, layout.image_base.as_u64())?;
     let image_end = plan.span().map_or(0, |(_, high)| high).wrapping_add(bias);
@@ -157,7 +156,7 @@ fn read_interpreter(
     Ok(Some((interpreter.file, plan)))
 }
 
-impl Builder<'_> {
+impl Builder {
     /// Maps the segments of `plan` and returns how far they are from where they were linked. A relocatable image goes to
     /// `base`, or wherever there is room if that is 0.
     fn map_image(
@@ -288,7 +287,7 @@ impl Builder<'_> {
         invocation: &Invocation,
         auxiliary: &Auxiliary,
     ) -> core::result::Result<stack::Image, Flaw> {
-        let top = layout.stack_top.as_u64() - (random::number() % PAGE & !15);
+        let top = layout.stack_top.as_u64() - ((random::number() % PAGE) & !15);
         let image = stack::lay_out(
             top,
             &invocation.name,

@@ -23,6 +23,7 @@ pub(super) struct Key {
 }
 
 /// What keeps a key's owner alive.
+#[expect(dead_code, reason = "the references are held, not read")]
 pub(super) enum Anchor {
     /// The space, for private words.
     Space(Arc<AddressSpace>),

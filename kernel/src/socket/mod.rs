@@ -4,7 +4,7 @@
 //! - [`message`]: what travels, in queues and charged to its sender; [`rights`] are open files that travel along.
 //! - [`names`] finds sockets by address, [`address`] and [`control`] are the layouts of the ABI, [`options`] those of
 //!   setsockopt(2).
-//! - [`file`] makes an open file of a socket, [`calls`] holds the system calls.
+//! - [`mod@file`] makes an open file of a socket, [`calls`] holds the system calls.
 
 mod address;
 mod calls;

@@ -145,7 +145,7 @@ fn datagrams_go_to_names_and_tell_where_they_come_from() {
         rights: None,
         credentials: ANN,
     };
-    let mut send = |name| client.transmit(&mut Source::kernel(b"hi"), transmission(name));
+    let send = |name| client.transmit(&mut Source::kernel(b"hi"), transmission(name));
     assert_eq!(send(b"tests-server"), Ok(2));
     assert_eq!(send(b"tests-nobody"), Err(Errno::ECONNREFUSED));
     let (_, received) = receive_by(&server, 10, Taking::Remove).expect("queued");

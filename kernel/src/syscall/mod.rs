@@ -1,7 +1,7 @@
 //! System calls: the table, argument decoding, dispatch.
 //!
 //! Each area of the kernel keeps its rows beside its handlers (`pub const SYSCALLS: &[Syscall]`, made by
-//! [`syscall!`](crate::syscall)); [`table`] merges them at compile time. The tracer and the record of what is
+//! [`syscall!`](macro@crate::syscall)); [`table`] merges them at compile time. The tracer and the record of what is
 //! implemented come from the same rows, so they cannot disagree with the code.
 
 mod argument;

@@ -1,7 +1,7 @@
 //! Who a thread acts for: user and group ids, capabilities (credentials(7), capabilities(7)).
 //!
 //! [`Credentials`] are immutable behind an `Arc`: fork shares them, every change makes a new value. The rules of
-//! the `set*id` calls are methods here, plain functions on plain data; the calls are in [`super::identity`].
+//! the `set*id` calls are methods here, plain functions on plain data; the calls are in [`super::calls`].
 
 use alloc::sync::Arc;
 

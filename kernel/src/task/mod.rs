@@ -1,7 +1,7 @@
 //! Processes and threads: what they are, how they come to be, run, wait for each other and end.
 //!
 //! - [`Thread`] is what the scheduler runs, [`Process`] the thread group that system calls call a process;
-//!   [`current`] is the running thread. A thread's life is the loop in `run`.
+//!   [`mod@current`] is the running thread. A thread's life is the loop in `run`.
 //! - [`table`] finds both by id; [`family`] is the lock over kinship, [`group`] has process groups and sessions.
 //! - [`Credentials`] and [`Limits`] are immutable values behind an `Arc`, so fork shares them.
 //! - `fork`, `exec`, `exit` and `wait` are the stations of a process's life; `notify` tells parents.

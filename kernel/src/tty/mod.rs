@@ -2,7 +2,7 @@
 //!
 //! - [`discipline`] is the line discipline, a pure state machine; [`termios`] its parameters.
 //! - [`terminal`] puts a discipline, its locks and a [`Driver`](terminal::Driver) together; [`input`], [`output`],
-//!   [`job`] and [`control`] are what can be done with it, [`file`] the open file.
+//!   [`job`] and [`control`] are what can be done with it, [`mod@file`] the open file.
 //! - [`serial`] is the console on the first serial port, [`transmitter`] the order in which it sends.
 //! - [`pty`] and [`master`] are pseudo-terminals, [`devpts`] the file system with their names.
 

@@ -47,7 +47,7 @@ fn a_long_line_is_read_whole() {
 #[test]
 fn output_is_processed_and_stops_when_the_master_does_not_read() {
     let (_, slave, _link) = pty::create(0, 0).expect("memory");
-    let mut write = |bytes: &[u8]| slave.write(&mut Source::kernel(bytes), READER);
+    let write = |bytes: &[u8]| slave.write(&mut Source::kernel(bytes), READER);
     assert_eq!(write(b"a\nb"), Ok(3));
     assert_eq!(screen(&slave), b"a\r\nb");
     let taken = write(&[b'x'; 20_000]).expect("some fits");

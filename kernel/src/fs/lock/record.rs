@@ -186,8 +186,8 @@ mod tests {
                     records.lock(Record { start, end, kind, owner: owner(who), pid: 1 }).expect("memory");
                     model[who][start as usize..=end as usize].fill(Some(kind));
                 }
-                for other in 0..3 {
-                    prop_assert_eq!(held(&records, other), model[other]);
+                for (other, modelled) in model.iter().enumerate() {
+                    prop_assert_eq!(held(&records, other), *modelled);
                 }
             }
         }

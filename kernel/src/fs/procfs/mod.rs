@@ -1,7 +1,7 @@
 //! procfs: processes and the system's state as files (proc(5)).
 //!
 //! - [`root`] is the top directory: the table of fixed files, `self`, and a directory for each process;
-//! - [`process`] and [`thread`] have the tables behind `/proc/PID` and `/proc/PID/task/TID`, one area a file;
+//! - [`process`] has the tables behind `/proc/PID` and `/proc/PID/task/TID`, one area a file;
 //! - [`descriptors`] lists open files, [`system`] is `/proc/sys`, the rest are the fixed files by area.
 //!
 //! All texts have the format of Linux 6.x. There is one instance, whatever the number of mounts.
