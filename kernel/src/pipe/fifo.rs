@@ -36,7 +36,13 @@ impl Fifo {
     /// # Errors
     /// `ENXIO` for a non-blocking writer without a reader; `ERESTARTSYS`; `EINVAL` for an access mode that is none.
     pub fn open(&self, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
-        self.pipe().reopen(flags)
+        let wait = if flags.contains(OpenFlags::NONBLOCK) { Wait::No } else { Wait::Yes };
+        match flags.access() {
+            AccessMode::Read => open_reader(self.pipe(), wait),
+            AccessMode::Write => open_writer(self.pipe(), wait),
+            AccessMode::ReadWrite => Ok(open_at_once(self.pipe(), AccessMode::ReadWrite)),
+            AccessMode::ControlOnly | AccessMode::Path => Err(Errno::EINVAL),
+        }
     }
 
     /// The pipe, made anew if nobody has the FIFO open.
@@ -60,12 +66,9 @@ enum Wait {
     No,
 }
 
-fn wait_of(flags: OpenFlags) -> Wait {
-    if flags.contains(OpenFlags::NONBLOCK) { Wait::No } else { Wait::Yes }
-}
-
-fn open_both(pipe: Arc<Pipe>) -> Arc<dyn FileOperations> {
-    let end = PipeEnd::new(pipe, AccessMode::ReadWrite);
+/// Opens an end whatever the other side does.
+fn open_at_once(pipe: Arc<Pipe>, access: AccessMode) -> Arc<dyn FileOperations> {
+    let end = PipeEnd::new(pipe, access);
     end.pipe().readable.wake_all();
     end.pipe().writable.wake_all();
     Arc::new(end)
@@ -100,13 +103,13 @@ fn open_writer(pipe: Arc<Pipe>, wait: Wait) -> Result<Arc<dyn FileOperations>> {
     Ok(Arc::new(end))
 }
 
+/// A pipe without a name, opened once more through `/proc/PID/fd`. Nobody waits for a partner: if the other side is
+/// gone, it is gone.
 impl Reopen for Pipe {
     fn reopen(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn FileOperations>> {
-        match (flags.access(), wait_of(flags)) {
-            (AccessMode::Read, wait) => open_reader(self, wait),
-            (AccessMode::Write, wait) => open_writer(self, wait),
-            (AccessMode::ReadWrite, _) => Ok(open_both(self)),
-            (AccessMode::ControlOnly | AccessMode::Path, _) => Err(Errno::EINVAL),
+        match flags.access() {
+            AccessMode::ControlOnly | AccessMode::Path => Err(Errno::EINVAL),
+            access => Ok(open_at_once(self, access)),
         }
     }
 }

@@ -31,6 +31,7 @@ super::area!("pipes":
     fifo_nonblocking_open,
     fifo_for_reading_and_writing,
     proc_reopens_a_pipe,
+    proc_reopens_a_pipe_without_writers,
     stream_pair_goes_both_ways,
     stream_shutdown,
     stream_end_of_file,
@@ -282,6 +283,17 @@ fn proc_reopens_a_pipe() {
     ok!(SYS_write, another, b"x", 1);
     ok!(SYS_close, another);
     assert_eq!(read_all(read_end), b"x");
+}
+
+fn proc_reopens_a_pipe_without_writers() {
+    let (read_end, write_end) = pipe(0);
+    ok!(SYS_write, write_end, b"x", 1);
+    ok!(SYS_close, write_end);
+    // Unlike a FIFO, a pipe without a name never waits for a partner.
+    let path = std::ffi::CString::new(format!("/proc/self/fd/{read_end}")).unwrap();
+    let another = ok!(SYS_open, path.as_c_str(), O_RDONLY) as i32;
+    ok!(SYS_close, read_end);
+    assert_eq!(read_all(another), b"x");
 }
 
 #[track_caller]
