@@ -2,7 +2,10 @@
 //!
 //! The binary in `main.rs` boots it; `cargo test` runs its pure parts on the host. Data flows one way: `arch` and then
 //! `mm` and `sched` lie below, and what they want to happen comes back as values that this crate acts on.
+//!
+//! `unsafe` code is in few modules, which say what for at their top: `git grep 'allow(unsafe_code' kernel`.
 #![cfg_attr(target_os = "none", no_std)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 

@@ -4,7 +4,7 @@
 //! [`Table`] views, and copies from and to frames. The safe functions rest on one convention of the crate: a
 //! [`Frame`] is passed here only by code that owns a reference to it, as the kind in its record says, and table frames
 //! are touched through [`Table`] alone.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "sees frames as memory, for the whole crate")]
 
 use core::ptr;
 

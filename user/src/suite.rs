@@ -4,8 +4,7 @@
 //! in a fresh process ([`harness`]), may use anything of [`support`], fails by panicking, and stands in the table
 //! of its area. Cases assume nothing about how fast the machine is.
 
-// A case fails by panicking, and says where.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a case fails by panicking, and says where")]
 
 mod harness;
 mod helpers;

@@ -1,4 +1,5 @@
 //! The order in which the system comes up: [`start`] on the boot CPU, [`start_secondary`] on each other one.
+#![allow(unsafe_code, reason = "takes over the memory and the modules that the loader left")]
 
 use alloc::format;
 use alloc::sync::Arc;

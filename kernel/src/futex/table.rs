@@ -8,6 +8,7 @@
 //!
 //! Locks: each bucket's, rank `FUTEX`; two are taken in the order of their numbers. Threads are woken while it is held, which
 //! keeps the waiter's stack frame alive: its owner takes the lock before it returns.
+#![allow(unsafe_code, reason = "waiters are links on the stacks of the threads that wait")]
 
 use alloc::sync::Arc;
 use core::cell::Cell;

@@ -10,7 +10,7 @@ pub mod symbols;
 
 use core::fmt::{self, Write};
 
-use arch::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use arch::sync::{Irq, Rank, SpinLock};
 use arrayvec::ArrayString;
 
@@ -88,8 +88,8 @@ type Line = ArrayString<LINE_BYTES>;
 
 static RING: SpinLock<ring::Ring, Irq> = SpinLock::new(Rank::LOG, ring::Ring::new());
 static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
-/// The console function as an address; zero means the serial port, polled.
-static CONSOLE: AtomicUsize = AtomicUsize::new(0);
+/// The console driver's function; until there is one, the serial port is polled.
+static CONSOLE: spin::Once<fn(&[u8])> = spin::Once::new();
 /// Set when a line is added, cleared when readers are told.
 static NEWS: AtomicBool = AtomicBool::new(false);
 
@@ -134,8 +134,7 @@ pub fn console_level() -> u8 {
 
 /// Sends console lines through `write` from now on (the console driver), instead of polling the serial port.
 pub fn set_console(write: fn(&[u8])) {
-    // Release: pairs with the Acquire in `write_console`; whatever `write` needs was set up before.
-    CONSOLE.store(write as usize, Ordering::Release);
+    CONSOLE.call_once(|| write);
 }
 
 /// Whether lines were added since the last call. The timer interrupt asks, and wakes readers if so.
@@ -163,13 +162,9 @@ pub fn first_sequence() -> u64 {
 }
 
 fn write_console(bytes: &[u8]) {
-    let console = CONSOLE.load(Ordering::Acquire);
-    if console == 0 || panicking() {
-        arch::serial::write_polled(bytes);
-    } else {
-        // SAFETY: the only value other than zero that is ever stored is a `fn(&[u8])` (in `set_console`).
-        let write = unsafe { core::mem::transmute::<usize, fn(&[u8])>(console) };
-        write(bytes);
+    match CONSOLE.get() {
+        Some(write) if !panicking() => write(bytes),
+        _ => arch::serial::write_polled(bytes),
     }
 }
 

@@ -3,6 +3,7 @@
 //! An address from a program is an allegation. The functions here check that it lies in user space and copy with
 //! fix-ups for faults: an access resolves page faults like one of the program's own (demand paging, copy-on-write),
 //! and what cannot be resolved is `EFAULT`. They may fault, so no spin lock is held around them; they never sleep.
+#![allow(unsafe_code, reason = "sees plain data as bytes, and copies it from and to user memory")]
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -27,6 +28,7 @@ macro_rules! plain_data {
     ($($type:ty),* $(,)?) => {
         $(
             // SAFETY: structures of the Linux ABI are integers and arrays of integers, padded explicitly.
+            #[allow(unsafe_code, reason = "structures of the Linux ABI are plain")]
             unsafe impl $crate::memory::user::Plain for $type {}
         )*
     };

@@ -1,4 +1,5 @@
 //! What a CPU does when there is nothing to do.
+#![allow(unsafe_code, reason = "makes the idle thread the current one")]
 
 use alloc::sync::Arc;
 

@@ -2,6 +2,7 @@
 //!
 //! For state that is held across user-memory accesses, allocation or other sleeps. Not for interrupt handlers, and not while a spin
 //! lock is held. Not recursive. An unlocked mutex costs one atomic operation to take and one to release.
+#![allow(unsafe_code, reason = "is a lock")]
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;

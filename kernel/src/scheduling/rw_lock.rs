@@ -1,6 +1,7 @@
 //! Shared or exclusive access by sleeping: [`RwLock`].
 //!
 //! Writers come first: while one waits, new readers do too. So a thread must not take a read lock that it holds already.
+#![allow(unsafe_code, reason = "is a lock")]
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;

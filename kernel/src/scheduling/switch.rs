@@ -3,6 +3,7 @@
 //! The outgoing thread takes the run-queue lock, chooses, saves its extended state, leaves a note in the CPU's
 //! [`Handoff`] and switches stacks. The incoming one, perhaps on another CPU than it left, continues in [`finish`]: it marks
 //! the other as off the CPU, releases the lock, and loads its own extended state.
+#![allow(unsafe_code, reason = "switches stacks")]
 
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;

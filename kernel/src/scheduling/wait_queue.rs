@@ -12,6 +12,7 @@
 //! it; a wake-up for one that found a waiter who did not need it is passed on, so none is lost.
 //!
 //! Locks: the list, rank `WAIT_QUEUE`, taken with interrupts off; threads are woken while it is held.
+#![allow(unsafe_code, reason = "waiters are links on the stacks of the threads that wait")]
 
 use alloc::sync::Arc;
 

@@ -2,6 +2,7 @@
 //!
 //! The scheduler calls [`set_current`] at each switch, with the incoming thread; it keeps that thread alive until
 //! the next switch on that CPU has finished.
+#![allow(unsafe_code, reason = "keeps the current thread as a pointer per CPU")]
 
 use alloc::sync::Arc;
 use core::marker::PhantomData;

@@ -7,6 +7,7 @@
 //!
 //! Locks: each timer's own, rank `ALARM`, held while it is armed or cancelled; inside it a queue's, rank `TIMER`. Expiry takes the
 //! queue's only, and calls back with none held, in an interrupt handler.
+#![allow(unsafe_code, reason = "removes a timer from the queue by its link")]
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

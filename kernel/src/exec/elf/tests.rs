@@ -1,4 +1,5 @@
 //! The planner against hand-made files, and against noise.
+#![allow(unsafe_code, reason = "sees ELF headers as bytes")]
 
 use goblin::elf::header::{EM_386, ET_REL};
 use proptest::prelude::*;
@@ -33,10 +34,9 @@ fn file() -> File {
     File { header, programs: vec![text] }
 }
 
-fn bytes<T: Copy>(value: &T) -> Vec<u8> {
+fn bytes<T: plain::Plain>(value: &T) -> Vec<u8> {
     // SAFETY: the ELF header types are plain integers without padding.
-    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
-        .to_vec()
+    unsafe { plain::as_bytes(value) }.to_vec()
 }
 
 fn planned(file: &File) -> Result<Plan, Flaw> {

@@ -212,6 +212,7 @@ impl Pages {
 }
 
 #[cfg(test)]
+#[allow(unsafe_code, reason = "vouches for simulated memory")]
 mod tests {
     use std::boxed::Box;
 
