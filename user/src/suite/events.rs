@@ -35,6 +35,7 @@ super::area!("events":
     epoll_forgets_closed_files,
     epoll_shares_fairly,
     epoll_wakes_across_threads,
+    epoll_level_triggered_under_wakeups,
     epoll_pwait_swaps_the_mask,
     eventfd_adds_and_resets,
     eventfd_counts_down,
@@ -371,6 +372,28 @@ fn epoll_shares_fairly() {
         seen[one[1] as usize] += 1;
     }
     assert_eq!(seen, [3, 3]);
+}
+
+/// Wake-ups that arrive while another thread collects events of the same level-triggered file.
+fn epoll_level_triggered_under_wakeups() {
+    const BYTES: usize = 4000;
+    let ((read_end, write_end), epoll) = (pipe(O_NONBLOCK), Epoll::new());
+    epoll.control(EPOLL_CTL_ADD, read_end, EPOLLIN, 7);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..BYTES / 2 {
+                    ok!(SYS_write, write_end, b"x", 1);
+                }
+            });
+        }
+        let mut seen = 0;
+        while seen < BYTES {
+            assert_eq!(epoll.wait(-1), [(EPOLLIN, 7)]);
+            seen += ok!(SYS_read, read_end, &mut [0_u8; 3], 3) as usize;
+        }
+    });
+    assert_eq!(epoll.wait(0), []);
 }
 
 fn epoll_wakes_across_threads() {

@@ -171,13 +171,13 @@ impl EventPoll {
             let Some(interest) = self.ready.lock().pop_front() else { break };
             let Some((found, data)) = self.ask(&interest) else { continue };
             if let Err(error) = report(count, found, data) {
-                again.push_back(interest);
+                self.defer(interest, &mut again);
                 failure = Some(error);
                 break;
             }
             count += 1;
-            if interest.reported() == Trigger::Level && !interest.is_listed() {
-                again.push_back(interest);
+            if interest.reported() == Trigger::Level {
+                self.defer(interest, &mut again);
             }
         }
         self.put_back(again);
@@ -185,6 +185,16 @@ impl EventPoll {
             Some(error) if count == 0 => Err(error),
             _ => Ok(count),
         }
+    }
+
+    /// Keeps `interest` in `again` unless a wake-up has entered it in the list meanwhile. Under the list's lock, like
+    /// every step that links an interest: the link of one that is in neither list must not be taken twice.
+    fn defer(&self, interest: Arc<Interest>, again: &mut LinkedList<Interests>) {
+        let ready = self.ready.lock();
+        if !interest.is_listed() {
+            again.push_back(interest);
+        }
+        drop(ready);
     }
 
     /// What the file of `interest` has to report, and the data that goes with it.
