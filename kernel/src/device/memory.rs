@@ -69,6 +69,10 @@ impl FileOperations for Zero {
     fn write(&self, _file: &File, source: &mut Source<'_>, _position: &mut u64) -> Result {
         discard(source)
     }
+
+    fn maps_zeros(&self) -> bool {
+        true
+    }
 }
 
 impl FileOperations for Full {

@@ -5,12 +5,13 @@ use alloc::vec::Vec;
 
 use arch::addr::{PAGE_SIZE, UserAddr};
 use mm::object::MemoryObject;
-use mm::space::{Entropy, Layout, MapOptions, MapRequest, Placement, Source};
+use mm::space::{Layout, MapOptions, MapRequest, Placement, Source};
 use mm::{AddressSpace, Limits, ObjectRange, Protection};
 
 use super::elf::{self, Flaw, Permissions, Plan, Segment};
 use super::privileges;
 use super::program::{Invocation, Program};
+use super::randomisation;
 use super::script::HEAD_BYTES;
 use super::stack::{self, Auxiliary};
 use crate::errno::{Errno, Result};
@@ -59,8 +60,8 @@ pub fn build(
 ) -> core::result::Result<Loaded, Flaw> {
     let file = &program.executable.file;
     let plan = read_plan(file, &program.head, Errno::ENOEXEC)?;
-    let interpreter = read_interpreter(file, &plan, viewer)?;
-    let entropy = entropy();
+    let interpreter = read_interpreter(thread, file, &plan, viewer)?;
+    let (entropy, stack_offset) = randomisation::choose(thread);
     let layout = Layout::choose(entropy, thread.process().limit(Resource::Stack));
     let space =
         AddressSpace::new(memory(), layout).map_err(|error| Flaw::Refused(errno_of(error)))?;
@@ -92,9 +93,10 @@ pub fn build(
         secure: privileges == Privileges::Changed,
         ..machine_facts()
     };
-    let stack = builder.map_stack(layout, &plan, invocation, &auxiliary)?;
+    let stack = builder.map_stack(layout, stack_offset, &plan, invocation, &auxiliary)?;
     let image = Image {
         executable: Some(file.path().clone()),
+        claim: Some(program.executable.claim.clone()),
         arguments: stack.arguments.0..stack.arguments.0 + stack.arguments.1 as u64,
         environment: stack.environment.0..stack.environment.0 + stack.environment.1 as u64,
         code: extent(&plan, bias, |permissions| permissions.execute),
@@ -132,6 +134,7 @@ fn read_plan(
 
 /// Opens and plans the program interpreter that `plan` asks for.
 fn read_interpreter(
+    thread: &Thread,
     file: &File,
     plan: &Plan,
     viewer: &Viewer,
@@ -147,7 +150,8 @@ fn read_interpreter(
         return Err(Flaw::Refused(Errno::ENOEXEC));
     }
     let path = path.split(|&byte| byte == 0).next().unwrap_or_default();
-    let interpreter = fs::open_executable(viewer, viewer.root.clone(), path, WalkFlags::FOLLOW)?;
+    let directory = thread.fs().working_directory();
+    let interpreter = fs::open_executable(viewer, directory, path, WalkFlags::FOLLOW)?;
     let mut head = [0; HEAD_BYTES];
     if fs::read_exact_at(&interpreter.file, 0, &mut head)? < 64 {
         return Err(Flaw::Refused(Errno::EIO));
@@ -279,15 +283,16 @@ impl Builder {
         }
     }
 
-    /// Maps the stack and writes the program's arguments on it.
+    /// Maps the stack and writes the program's arguments on it, some bytes (by `offset`) below its top.
     fn map_stack(
         &self,
         layout: Layout,
+        offset: u64,
         plan: &Plan,
         invocation: &Invocation,
         auxiliary: &Auxiliary,
     ) -> core::result::Result<stack::Image, Flaw> {
-        let top = layout.stack_top.as_u64() - ((random::number() % PAGE) & !15);
+        let top = layout.stack_top.as_u64() - ((offset % PAGE) & !15);
         let image = stack::lay_out(
             top,
             &invocation.name,
@@ -328,15 +333,6 @@ fn extent(plan: &Plan, bias: u64, wanted: impl Fn(Permissions) -> bool) -> core:
     let start = chosen().map(|segment| segment.address).min().unwrap_or(0);
     let end = chosen().map(|segment| segment.address + segment.file_bytes).max().unwrap_or(0);
     start.wrapping_add(bias)..end.wrapping_add(bias)
-}
-
-fn entropy() -> Entropy {
-    Entropy {
-        stack: random::number(),
-        mmap: random::number(),
-        image: random::number(),
-        heap: random::number(),
-    }
 }
 
 /// What the auxiliary vector says about the machine.

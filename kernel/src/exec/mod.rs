@@ -11,6 +11,7 @@ pub mod elf;
 mod load;
 mod privileges;
 mod program;
+pub mod randomisation;
 pub mod script;
 pub mod stack;
 
@@ -83,8 +84,10 @@ fn execveat(
         // Linux gives a program that was started without any arguments an empty one.
         invocation.arguments.push(b"")?;
     }
-    let viewer = Viewer::new(&caller.thread.fs(), caller.thread.credentials());
-    let outcome = program::find(&viewer, start, &path, walk, &mut invocation)
+    let context = caller.thread.fs();
+    let viewer = Viewer::new(&context, caller.thread.credentials());
+    let directory = context.working_directory();
+    let outcome = program::find(&viewer, start, &directory, &path, walk, &mut invocation)
         .map_err(Flaw::Refused)
         .and_then(|program| load::build(caller.thread, &viewer, program, &invocation));
     match outcome {
@@ -113,7 +116,8 @@ pub fn execute_first(
     let viewer = Viewer::new(&thread.fs(), thread.credentials());
     let mut invocation = Invocation { name: fs::try_copy(path)?, arguments, environment };
     let start = viewer.root.clone();
-    let program = program::find(&viewer, start, path, WalkFlags::FOLLOW, &mut invocation)?;
+    let program =
+        program::find(&viewer, start.clone(), &start, path, WalkFlags::FOLLOW, &mut invocation)?;
     let loaded = load::build(thread, &viewer, program, &invocation).map_err(|flaw| match flaw {
         Flaw::Refused(errno) => errno,
         Flaw::Fatal => Errno::ENOEXEC,

@@ -47,18 +47,19 @@ pub fn shown_name(directory: Fd, path: &[u8]) -> Result<Vec<u8>> {
     Ok(name)
 }
 
-/// Finds what runs for `path`, seen from `start`.
+/// Finds what runs for `path`, seen from `start`. The paths of interpreters are seen from `working_directory`.
 ///
 /// # Errors
 /// Those of opening each file on the way; `ELOOP` for too many interpreters; `ENOEXEC` for a script that names none.
 pub fn find(
     viewer: &Viewer,
     start: Path,
+    working_directory: &Path,
     path: &[u8],
     flags: WalkFlags,
     invocation: &mut Invocation,
 ) -> Result<Program> {
-    let mut executable = fs::open_executable(viewer, start.clone(), path, flags)?;
+    let mut executable = fs::open_executable(viewer, start, path, flags)?;
     let mut name = fs::try_copy(&invocation.name)?;
     for _ in 0..=INTERPRETERS_MAX {
         let mut head = [0; HEAD_BYTES];
@@ -69,8 +70,8 @@ pub fn find(
         let line = line?;
         invocation.arguments = interpreter_arguments(&line, &name, &invocation.arguments)?;
         name = fs::try_copy(line.interpreter)?;
-        executable =
-            fs::open_executable(viewer, start.clone(), line.interpreter, WalkFlags::FOLLOW)?;
+        let directory = working_directory.clone();
+        executable = fs::open_executable(viewer, directory, line.interpreter, WalkFlags::FOLLOW)?;
     }
     Err(Errno::ELOOP)
 }

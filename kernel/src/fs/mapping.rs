@@ -25,12 +25,12 @@ pub enum MapAccess {
     SharedWrite,
 }
 
-/// The memory object behind `file`.
+/// Whether `file` may be mapped for `access`.
 ///
 /// # Errors
 /// `EACCES` if the file is not open for reading, or, for shared writing, not for both; `EPERM` if it is sealed or its
-/// mount forbids it; `ENODEV` if it cannot be mapped.
-pub fn mapping(file: &File, access: MapAccess) -> Result<Arc<dyn MemoryObject>> {
+/// mount forbids it.
+pub fn check_mapping(file: &File, access: MapAccess) -> Result<()> {
     if !file.access().can_read() {
         return Err(Errno::EACCES);
     }
@@ -43,6 +43,15 @@ pub fn mapping(file: &File, access: MapAccess) -> Result<Arc<dyn MemoryObject>> 
             return Err(Errno::EPERM);
         }
     }
+    Ok(())
+}
+
+/// The memory object behind `file`.
+///
+/// # Errors
+/// Those of [`check_mapping`]; `ENODEV` if it cannot be mapped.
+pub fn mapping(file: &File, access: MapAccess) -> Result<Arc<dyn MemoryObject>> {
+    check_mapping(file, access)?;
     file.operations().memory_object(file)
 }
 
@@ -52,11 +61,12 @@ pub fn may_map_executable(file: &File) -> bool {
     !file.path().mount.flags().contains(MountFlags::NO_EXECUTE)
 }
 
-/// A program that is about to be executed: open for reading, and closed to writers while this lives.
+/// A program that is about to be executed: open for reading, and closed to writers while its claim lives.
 pub struct Executable {
     /// The open file.
     pub file: Arc<File>,
-    _claim: WriteClaim,
+    /// Keeps it closed to writers; whoever goes on running the program keeps this.
+    pub claim: Arc<WriteClaim>,
 }
 
 /// Opens the program that `path` names, seen from `start` (execve(2), execveat(2)).
@@ -77,11 +87,11 @@ pub fn open_executable(
         return Err(Errno::EACCES);
     }
     permission::check_path(&place, &viewer.credentials, Permission::EXECUTE)?;
-    let claim = WriteClaim::new(place.inode(), Claim::Execute)?;
+    let claim = Arc::new(WriteClaim::new(place.inode(), Claim::Execute)?);
     // A program need not be readable to be executed, so this does not ask.
     let operations = place.inode().clone().open(OpenFlags::empty())?;
     let file = File::new(place, operations, OpenFlags::LARGE_FILE)?;
-    Ok(Executable { file, _claim: claim })
+    Ok(Executable { file, claim })
 }
 
 /// Fills `buffer` from `offset` of `file` on and returns how many bytes there were: fewer only at the end of the file.

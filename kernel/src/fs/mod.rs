@@ -59,7 +59,8 @@ pub use inode::{
     NewNode,
 };
 pub use mapping::{
-    Executable, MapAccess, mapping, may_map_executable, open_executable, read_exact_at,
+    Executable, MapAccess, check_mapping, mapping, may_map_executable, open_executable,
+    read_exact_at,
 };
 pub use metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statistics, Timestamp};
 pub use mount::{Mount, MountFlags};

@@ -152,6 +152,12 @@ pub trait FileOperations: Send + Sync {
         Err(Errno::ENODEV)
     }
 
+    /// Whether a mapping shows fresh zeros instead of anything that the file holds (/dev/zero). Then there is no memory
+    /// object.
+    fn maps_zeros(&self) -> bool {
+        false
+    }
+
     /// The seals of a memfd (`F_GET_SEALS`).
     ///
     /// # Errors

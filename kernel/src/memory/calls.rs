@@ -15,13 +15,14 @@ use linux_raw_sys::general::{
     MS_INVALIDATE, MS_SYNC, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_SEM,
     PROT_WRITE,
 };
+use mm::object::{MemoryObject, PagedObject};
 use mm::space::{
     Advice, LockMode, LockScope, MapOptions, MapRequest, Placement, Remap, RemapTarget, Source,
     SyncMode,
 };
 use mm::{AddressSpace, ObjectRange, Protection};
 
-use super::{errno_of, user};
+use super::{errno_of, memory, user};
 use crate::errno::{Errno, Result};
 use crate::fs::{self, Fd, File, MapAccess};
 use crate::syscall;
@@ -100,7 +101,7 @@ fn mmap(
         placement,
         length,
         protection,
-        source: source(file.as_ref(), flags, protection, offset)?,
+        source: source(file.as_ref(), flags, protection, offset, length)?,
         options: options(flags),
     };
     let start = space_of(caller)?.map(&request, &limits_of(caller)).map_err(errno_of)?;
@@ -130,6 +131,7 @@ fn source(
     flags: u32,
     protection: Protection,
     offset: u64,
+    length: u64,
 ) -> Result<Source> {
     if flags & MAP_HUGETLB != 0 {
         // There is no pool of huge pages; Linux with an empty one says the same.
@@ -146,7 +148,16 @@ fn source(
         return Ok(if shared { Source::SharedAnonymous } else { Source::Anonymous });
     };
     let writes = shared && protection.contains(Protection::WRITE);
-    let object = fs::mapping(file, if writes { MapAccess::SharedWrite } else { MapAccess::Read })?;
+    let access = if writes { MapAccess::SharedWrite } else { MapAccess::Read };
+    fs::check_mapping(file, access)?;
+    let zeros = file.operations().maps_zeros();
+    if zeros && !shared {
+        return Ok(Source::Anonymous);
+    }
+    let object: Arc<dyn MemoryObject> = match zeros {
+        true => Arc::new(PagedObject::new(memory(), offset.saturating_add(length))),
+        false => file.operations().memory_object(file)?,
+    };
     if protection.contains(Protection::EXECUTE) && !fs::may_map_executable(file) {
         return Err(Errno::EPERM);
     }
@@ -155,7 +166,7 @@ fn source(
         return Ok(Source::Private(range));
     }
     let mut allowed = Protection::all();
-    allowed.set(Protection::WRITE, fs::mapping(file, MapAccess::SharedWrite).is_ok());
+    allowed.set(Protection::WRITE, fs::check_mapping(file, MapAccess::SharedWrite).is_ok());
     allowed.set(Protection::EXECUTE, fs::may_map_executable(file));
     Ok(Source::Shared { range, allowed })
 }

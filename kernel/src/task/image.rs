@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use spin::Lazy;
 
-use crate::fs::Path;
+use crate::fs::{Path, WriteClaim};
 
 /// A program in memory. The addresses are those of `prctl(PR_SET_MM)`: what `/proc/PID` shows, and nothing that the
 /// kernel relies on.
@@ -14,6 +14,8 @@ use crate::fs::Path;
 pub struct Image {
     /// The file that was executed.
     pub executable: Option<Path>,
+    /// Keeps that file closed to writers as long as a process runs it.
+    pub claim: Option<Arc<WriteClaim>>,
     /// The argument strings.
     pub arguments: Range<u64>,
     /// The environment strings.
