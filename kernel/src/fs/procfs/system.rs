@@ -7,6 +7,7 @@ use super::super::DESCRIPTORS_MAX;
 use super::super::pseudo::{Entry, Output, parse_number};
 use super::subject::System;
 use crate::errno::{Errno, Result};
+use crate::exec::randomisation;
 use crate::task::{self, Capability, ID_LIMIT};
 
 /// The tree.
@@ -33,6 +34,7 @@ static KERNEL: &[Entry<System>] = &[
     Entry::file("panic", |_, out| writeln!(out, "0")),
     Entry::file("pid_max", |_, out| writeln!(out, "{ID_LIMIT}")),
     Entry::directory("random", RANDOM),
+    Entry::writable("randomize_va_space", randomisation_level, set_randomisation_level),
     Entry::file("threads-max", |_, out| writeln!(out, "{ID_LIMIT}")),
     Entry::file("version", |_, out| line(out, task::version())),
 ];
@@ -72,6 +74,16 @@ fn host_name(_: &System, out: &mut Output) -> Result<()> {
 fn set_host_name(_: &System, text: &[u8]) -> Result<()> {
     let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
     task::set_host_name(&text[..end])
+}
+
+fn randomisation_level(_: &System, out: &mut Output) -> Result<()> {
+    writeln!(out, "{}", randomisation::level())
+}
+
+fn set_randomisation_level(_: &System, text: &[u8]) -> Result<()> {
+    let level = u32::try_from(parse_number(text)?).map_err(|_| Errno::EINVAL)?;
+    randomisation::set_level(level);
+    Ok(())
 }
 
 /// Stored for who reads it back: memory is always promised and taken on first use.

@@ -26,6 +26,9 @@ impl<S: Subject> TextFile<S> {
     }
 
     fn make(&self) -> Result<Vec<u8>> {
+        if !self.subject.is_alive() {
+            return Err(Errno::ESRCH);
+        }
         let mut output = Output::new();
         (self.read)(&self.subject, &mut output)?;
         Ok(output.into_bytes())
