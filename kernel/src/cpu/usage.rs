@@ -6,6 +6,7 @@
 use arch::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use arch::time::Nanos;
 
+use crate::scheduling::Meter;
 use crate::task::{self, Thread};
 
 /// What a CPU is doing.
@@ -24,6 +25,15 @@ pub enum Mode {
 
 impl Mode {
     const ALL: [Self; 4] = [Self::System, Self::User, Self::Idle, Self::Interrupt];
+
+    /// Where the current thread's own time goes meanwhile.
+    const fn meter(self) -> Meter {
+        match self {
+            Self::System => Meter::System,
+            Self::User => Meter::User,
+            Self::Idle | Self::Interrupt => Meter::Stopped,
+        }
+    }
 }
 
 /// The times of one CPU, in nanoseconds: the columns of `/proc/stat`.
@@ -77,16 +87,10 @@ impl Usage {
         self.since.store(now.0, Ordering::Relaxed);
         self.mode.store(next as u8, Ordering::Relaxed);
         add(&self.spent[mode as usize], span);
-        match mode {
-            Mode::User => {
-                thread.scheduling.add_user_time(span);
-                if thread.scheduling.task.parameters().nice > sched::Nice::default() {
-                    add(&self.nice, span);
-                }
-            }
-            Mode::System => thread.scheduling.add_system_time(span),
-            Mode::Idle | Mode::Interrupt => {}
+        if mode == Mode::User && thread.scheduling.task.parameters().nice > sched::Nice::default() {
+            add(&self.nice, span);
         }
+        thread.scheduling.turn_clock(now, next.meter());
         mode
     }
 
@@ -94,6 +98,8 @@ impl Usage {
     pub(crate) fn switch(&self, previous: &Thread, next: &Thread, now: Nanos) {
         let mode = if next.scheduling.is_idle() { Mode::Idle } else { Mode::System };
         self.enter(mode, previous, now);
+        previous.scheduling.turn_clock(now, Meter::Stopped);
+        next.scheduling.turn_clock(now, mode.meter());
     }
 
     /// The account up to `now`, for any CPU to read.

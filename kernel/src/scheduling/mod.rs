@@ -19,6 +19,7 @@
 mod block;
 mod calls;
 mod completion;
+mod cpu_clock;
 mod cpus;
 mod idle;
 mod kernel_thread;
@@ -38,6 +39,7 @@ pub use block::{
 };
 pub use calls::SYSCALLS;
 pub use completion::Completion;
+pub(crate) use cpu_clock::Meter;
 pub(crate) use cpus::{cpu as cpu_part, each_cpu, this_cpu as this_cpu_part};
 pub use cpus::{cpu_count, initialize, scheduler};
 pub use idle::{adopt_cpu, run_idle};

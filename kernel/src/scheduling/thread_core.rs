@@ -12,7 +12,6 @@ use core::cell::UnsafeCell;
 use arch::cpu::{CpuId, CpuMask};
 use arch::error::OutOfMemory;
 use arch::fpu::ExtendedState;
-use arch::sync::atomic::{AtomicU64, Ordering};
 use arch::thread::{KernelContext, KernelStack};
 use arch::time::Nanos;
 use mm::AddressSpace;
@@ -20,6 +19,7 @@ use sched::{Parameters, ParkMode, Phase, Schedulable, TaskCore};
 use spin::Once;
 
 use super::block::wake_thread;
+use super::cpu_clock::{CpuClock, Meter};
 use super::cpus::scheduler;
 use super::switch::begin;
 use crate::errno::{Errno, Result};
@@ -57,9 +57,8 @@ pub struct ThreadCore {
     machine: UnsafeCell<Machine>,
     /// Wakes the thread at the deadline of its wait; made at its first wait with one.
     alarm: Once<Timer>,
-    /// CPU time in user and kernel mode, in nanoseconds. Written by the CPU that runs the thread.
-    user_time: AtomicU64,
-    system_time: AtomicU64,
+    /// CPU time in user and kernel mode.
+    cpu_clock: CpuClock,
 }
 
 // SAFETY: `machine` is touched by one CPU at a time, as the module's documentation says; the rest is `Sync`.
@@ -172,8 +171,7 @@ impl ThreadCore {
                 next_dead: None,
             }),
             alarm: Once::new(),
-            user_time: AtomicU64::new(0),
-            system_time: AtomicU64::new(0),
+            cpu_clock: CpuClock::new(),
         }
     }
 
@@ -260,30 +258,23 @@ impl ThreadCore {
         }
     }
 
-    /// CPU time in user mode. Exact up to the thread's last entry to or exit from the kernel.
+    /// CPU time up to now in user and in kernel mode, also of a thread that is running elsewhere.
     #[must_use]
-    pub fn user_time(&self) -> Nanos {
-        Nanos(self.user_time.load(Ordering::Relaxed))
-    }
-
-    /// CPU time in kernel mode. Exact up to the thread's last entry to or exit from the kernel.
-    #[must_use]
-    pub fn system_time(&self) -> Nanos {
-        Nanos(self.system_time.load(Ordering::Relaxed))
+    pub fn cpu_times(&self) -> (Nanos, Nanos) {
+        self.cpu_clock.read(arch::clock::now())
     }
 
     /// CPU time in both modes.
     #[must_use]
     pub fn cpu_time(&self) -> Nanos {
-        self.user_time().saturating_add(self.system_time())
+        let (user, system) = self.cpu_times();
+        user.saturating_add(system)
     }
 
-    pub(crate) fn add_user_time(&self, span: Nanos) {
-        self.user_time.store(self.user_time().0 + span.0, Ordering::Relaxed);
-    }
-
-    pub(crate) fn add_system_time(&self, span: Nanos) {
-        self.system_time.store(self.system_time().0 + span.0, Ordering::Relaxed);
+    /// From `now` on the thread's time goes to `meter`. Called by the CPU that runs the thread or switches it, with
+    /// interrupts off.
+    pub(crate) fn turn_clock(&self, now: Nanos, meter: Meter) {
+        self.cpu_clock.turn(now, meter);
     }
 
     /// Wakes the current thread, to which this belongs, at `deadline`.

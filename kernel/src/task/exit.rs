@@ -16,7 +16,7 @@ use super::process::Process;
 use super::status::ExitStatus;
 use super::table;
 use super::thread::Thread;
-use super::usage::Usage;
+use super::usage::{self, Usage};
 use crate::errno::Result;
 use crate::futex;
 use crate::memory::user;
@@ -127,7 +127,7 @@ fn end_of(process: &Arc<Process>, status: ExitStatus) {
         });
     }
     process.timers.delete_all();
-    let peak = process.space().map_or(0, |space| space.usage().peak_resident);
+    let peak = usage::peak_resident(process);
     drop(process.replace_space(None));
     process.complete_vfork();
     process.set_image(Image::none());

@@ -1,5 +1,6 @@
 //! What threads and processes have used (getrusage(2)). Key type: [`Usage`].
 
+use arch::addr::PAGE_SIZE;
 use arch::time::Nanos;
 
 use super::family;
@@ -47,9 +48,10 @@ impl Usage {
     #[must_use]
     pub fn of_thread(thread: &Thread) -> Self {
         let statistics = thread.scheduling.task.statistics();
+        let (user, system) = thread.scheduling.cpu_times();
         Self {
-            user: thread.scheduling.user_time(),
-            system: thread.scheduling.system_time(),
+            user,
+            system,
             minor_faults: thread.minor_faults(),
             major_faults: 0,
             voluntary_switches: statistics.voluntary_switches,
@@ -88,10 +90,14 @@ impl Usage {
     #[must_use]
     pub fn of_process(process: &Process) -> Self {
         let mut sum = Self::times_of(process);
-        sum.peak_resident =
-            sum.peak_resident.max(process.space().map_or(0, |space| space.usage().peak_resident));
+        sum.peak_resident = sum.peak_resident.max(peak_resident(process));
         sum
     }
+}
+
+/// The most memory that has been resident in the process's present space, in bytes; 0 without one.
+pub(super) fn peak_resident(process: &Process) -> u64 {
+    process.space().map_or(0, |space| space.usage().peak_resident * PAGE_SIZE as u64)
 }
 
 #[cfg(test)]
