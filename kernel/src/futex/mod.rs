@@ -80,8 +80,9 @@ fn futex(
         }
         abi::FUTEX_REQUEUE => {
             let (from, to) = (key(address)?, key(second)?);
-            let moved = TABLE.requeue((from.0, value), (to.0, count), || Ok::<_, Errno>(()))?;
-            Ok(moved.0 as usize)
+            let agree = || Ok::<_, Errno>(());
+            let (woken, moved) = TABLE.requeue((from.0, value), (to.0, count), agree)?;
+            Ok((woken + moved) as usize)
         }
         abi::FUTEX_CMP_REQUEUE => {
             let (from, to) = (key(address)?, key(second)?);

@@ -8,6 +8,7 @@ use super::account::Account;
 use super::credentials::Credentials;
 use super::family;
 use super::group::{ProcessGroup, Session};
+use super::id::Pid;
 use super::image::Image;
 use super::limits::{Limits, Resource};
 use super::process::{Process, ProcessParts};
@@ -20,8 +21,8 @@ use crate::scheduling::{self, ThreadCore};
 use crate::signal::choose::Protection;
 use crate::signal::{Actions, ProcessSignals, SharedActions, ThreadSignals};
 
-/// Makes process 1, which leads a session and a group of its own, and starts its thread: it calls `load`, which
-/// executes the first program as execve does and returns its registers.
+/// Makes process 1 and starts its thread, which calls `load`; that executes the first program as execve does and returns
+/// its registers. As on Linux the process is in the kernel's group and session, number 0, until it calls setsid(2).
 ///
 /// `threads` is how many threads and queued signals one user may have (Linux derives it from the amount of memory).
 ///
@@ -69,8 +70,8 @@ pub fn spawn_first(
     });
     thread.set_start(Start::Program(load));
     let mut family = family::lock();
-    let session = Session::new(pid, &family);
-    let group = ProcessGroup::new(pid, session, &family);
+    let session = Session::new(Pid::KERNEL, &family);
+    let group = ProcessGroup::new(Pid::KERNEL, session, &family);
     family.rw(&process.kinship).group = Some(group);
     family::enter(&process, &mut family);
     drop(family);

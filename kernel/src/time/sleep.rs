@@ -33,9 +33,15 @@ pub(super) fn clock_nanosleep(
     request: UserPtr<Timespec>,
     remain: UserPtr<Timespec>,
 ) -> Result {
-    let clock = ClockId::from_number(clock)?;
-    match clock {
+    let clock = match ClockId::from_number(clock)? {
+        // As on Linux the caller's own clock, which stands still while the caller sleeps, is answered by name and by number.
+        ClockId::ThreadCpu(_) if clock == abi::CLOCK_THREAD_CPUTIME_ID as i32 => {
+            return Err(Errno::EOPNOTSUPP);
+        }
         ClockId::ThreadCpu(_) => return Err(Errno::EINVAL),
+        clock => clock,
+    };
+    match clock {
         ClockId::MonotonicRaw
         | ClockId::Realtime(Precision::Coarse)
         | ClockId::Monotonic(Precision::Coarse) => return Err(Errno::EOPNOTSUPP),
