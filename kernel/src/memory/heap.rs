@@ -1,7 +1,10 @@
 //! The kernel's memory and heap as values, and the global allocator over them.
 //!
 //! [`init`] makes both from the boot loader's memory map; it runs first of all, and everything else may allocate.
-#![allow(unsafe_code, reason = "is the global allocator, and takes over the memory that the loader left")]
+#![allow(
+    unsafe_code,
+    reason = "is the global allocator, and takes over the memory that the loader left"
+)]
 
 use core::alloc::{GlobalAlloc, Layout};
 

@@ -3,7 +3,10 @@
 //! `task` (all atomics) is described in `sched`. `machine` belongs to whoever has the thread in hand: its creator until it
 //! is started, then the CPU that runs it or switches it in or out (interrupts off, or the thread itself). The park protocol hands it
 //! from CPU to CPU: `on_cpu` is cleared with release after the last access, and seen with acquire before the next.
-#![allow(unsafe_code, reason = "what a thread leaves on its CPU is handed over by the switch, not by a lock")]
+#![allow(
+    unsafe_code,
+    reason = "what a thread leaves on its CPU is handed over by the switch, not by a lock"
+)]
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

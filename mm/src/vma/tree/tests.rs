@@ -1,3 +1,5 @@
+//! The map of areas against a model, and its balance.
+
 use proptest::prelude::*;
 use std::vec::Vec;
 
