@@ -1,10 +1,11 @@
 //! poll(2) and ppoll(2).
 //!
-//! A call that a signal interrupts before anything is ready runs again if no handler runs: the time-out of poll then
-//! starts anew, that of ppoll has been reduced to what is left.
+//! A call that a signal interrupts before anything is ready goes on if no handler runs: poll keeps its deadline,
+//! ppoll runs again with its time-out reduced to what is left.
 
 use alloc::vec::Vec;
 
+use arch::time::Nanos;
 use linux_raw_sys::general::pollfd;
 
 use super::readiness::{self, Watched};
@@ -14,8 +15,8 @@ use crate::fs::{Fd, PollEvents};
 use crate::memory::user::UserPtr;
 use crate::signal::{SignalSet, mask};
 use crate::syscall;
-use crate::syscall::{Caller, Syscall};
-use crate::task::Resource;
+use crate::syscall::{Argument, Caller, Syscall};
+use crate::task::{Resource, Restart};
 
 /// What is reported although nobody asked.
 const ALWAYS: PollEvents = PollEvents::ERROR.union(PollEvents::HANG_UP);
@@ -42,8 +43,35 @@ fn poll(
     count: u32,
     timeout: i32,
 ) -> Result {
-    let deadline = timeout::after_millis(timeout);
-    wait(caller, descriptors, count, deadline).map_err(restarting)
+    poll_until(caller, descriptors, count, timeout::after_millis(timeout))
+}
+
+/// As poll, until `deadline`, which an interruption without a handler does not move.
+fn poll_until(
+    caller: &mut Caller<'_>,
+    descriptors: UserPtr<UserPollFd>,
+    count: u32,
+    deadline: timeout::Deadline,
+) -> Result {
+    let result = wait(caller, descriptors, count, deadline);
+    if result != Err(Errno::EINTR) {
+        return result;
+    }
+    let arguments = [
+        descriptors.address().as_u64(),
+        u64::from(count),
+        u64::from(deadline.is_some()),
+        deadline.map_or(0, |deadline| deadline.0),
+        0,
+    ];
+    caller.thread.set_restart(Restart { resume, arguments });
+    Err(Errno::ERESTART_RESTARTBLOCK)
+}
+
+/// Goes on with a poll.
+fn resume(caller: &mut Caller<'_>, [address, count, ends, time, _]: [u64; 5]) -> Result {
+    let deadline = (ends != 0).then_some(Nanos(time));
+    poll_until(caller, UserPtr::from_register(address), count as u32, deadline)
 }
 
 /// ppoll: as poll, with a finer time-out and a signal mask for the time of the wait.
@@ -106,7 +134,7 @@ fn wait(
     let mut watched = watch(caller, &asked)?;
     let invalid = watched.iter().filter(|watched| !watched.found.is_empty()).count();
     // A descriptor that is not open is an event: nothing is waited for then.
-    let deadline = if invalid > 0 { Some(arch::time::Nanos::ZERO) } else { deadline };
+    let deadline = if invalid > 0 { Some(Nanos::ZERO) } else { deadline };
     let ready = readiness::wait(&mut watched, deadline)?;
     for (index, (asked, watched)) in asked.iter_mut().zip(&watched).enumerate() {
         asked.0.revents = watched.found.bits() as i16;
