@@ -1,6 +1,7 @@
 //! Taking the system down: power-off, restart, and what happens when the first program ends.
 
 use crate::log::{Level, record};
+use crate::memory::log_counters;
 
 /// The exit status of QEMU's debug-exit device has seven bits; larger statuses of the first program are cut to this.
 const STATUS_LIMIT: u8 = 0x3f;
@@ -32,6 +33,7 @@ pub fn init_ended(end: End) -> ! {
 
 /// Switches the machine off.
 pub fn power_off() -> ! {
+    log_counters(Level::Info);
     announce(format_args!("reboot: Power down"));
     arch::ipi::stop_others();
     arch::power::power_off()

@@ -12,7 +12,9 @@ use super::command_line::CommandLine;
 use super::first_program;
 use crate::scheduling::ThreadCore;
 use crate::task::Thread;
-use crate::{cpu, device, log, log_error, log_info, log_warn, memory, scheduling, syscall, tty};
+use crate::{
+    cpu, device, fs, log, log_error, log_info, log_warn, memory, scheduling, syscall, tty,
+};
 
 /// The ISA interrupt line of the first serial port.
 const SERIAL_LINE: u8 = 4;
@@ -37,6 +39,7 @@ pub unsafe fn start(boot: &'static BootInfo) -> ! {
     arch::memory::set_frame_source(memory::heap::kernel_frame);
     let line = CommandLine::parse(boot.command_line);
     obey(&line);
+    fs::set_command_line(boot.command_line);
     greet(boot, &line);
     arch::init(boot, &HANDLERS);
     initialize_scheduling(&line);
@@ -68,6 +71,9 @@ fn obey(line: &CommandLine) {
     }
     if line.trace_system_calls {
         syscall::enable_tracing();
+    }
+    if let Some(count) = line.maximum_cpus {
+        arch::smp::limit(count);
     }
 }
 

@@ -7,6 +7,7 @@ use arch::cpu::CpuId;
 use arch::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Level, record, symbols};
+use crate::task::Name;
 
 /// Exit code for the emulator that means "the kernel panicked" (QEMU's status becomes 225).
 const EXIT_PANIC: u8 = 0x70;
@@ -49,8 +50,9 @@ fn print(cpu: CpuId, info: &PanicInfo<'_>) {
     let mut who = arrayvec::ArrayString::<64>::new();
     match crate::task::try_current() {
         Some(thread) => {
+            let name = thread.try_name().unwrap_or(Name::new(b"?"));
             // A name that does not fit is cut by the fixed buffer's error.
-            let _ = write!(who, "thread {} ({})", thread.tid(), thread.name());
+            let _ = write!(who, "thread {} ({name})", thread.tid());
         }
         None => who.push_str("no thread"),
     }
@@ -63,4 +65,5 @@ fn print(cpu: CpuId, info: &PanicInfo<'_>) {
         }
         None => record(Level::Emergency, format_args!("  {address:#018x} ?")),
     });
+    crate::memory::log_counters(Level::Emergency);
 }

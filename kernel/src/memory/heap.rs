@@ -27,6 +27,11 @@ pub fn memory() -> &'static Memory {
     MEMORY.get().expect("memory is initialised first of all")
 }
 
+/// Physical memory, once it is there.
+pub(super) fn try_memory() -> Option<&'static Memory> {
+    MEMORY.get().copied()
+}
+
 /// The kernel heap.
 ///
 /// # Panics

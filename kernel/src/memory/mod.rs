@@ -3,12 +3,14 @@
 mod calls;
 pub mod fault;
 pub mod heap;
+mod report;
 pub mod user;
 
 use mm::MmError;
 
 pub use calls::SYSCALLS;
 pub use heap::{heap, memory};
+pub use report::log_counters;
 
 use crate::errno::Errno;
 

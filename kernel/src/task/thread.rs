@@ -252,6 +252,12 @@ impl Thread {
         *self.name.lock()
     }
 
+    /// The name, unless somebody is changing it: for a panic, which must wait for nobody.
+    #[must_use]
+    pub fn try_name(&self) -> Option<Name> {
+        self.name.try_lock().map(|name| *name)
+    }
+
     /// Changes the name.
     pub fn set_name(&self, name: Name) {
         if self.tid() == self.process.pid().leader() {
