@@ -66,7 +66,7 @@ impl CpuClock {
             let sums = self.sums(now);
             // Pairs with the fence in `turn`.
             fence(Ordering::Acquire);
-            if version % 2 == 0 && self.version.load(Ordering::Relaxed) == version {
+            if version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version {
                 return sums;
             }
             arch::relax();
