@@ -59,7 +59,13 @@ pub(super) fn park(thread: &Thread) {
     if let Some(news) = news {
         notify::stopped_or_continued(thread.process(), news, &family::lock());
     }
-    let is_over = || thread.process().signals().stop.phase == StopPhase::Running;
     // It ends early when the process is to end; the signal loop, to which this returns, sees that.
+    let is_over = || is_over(&thread.process().signals(), thread);
     let _ended = block_current(ParkMode::Stopped, None, is_over);
+}
+
+/// Whether the stop that `thread` sleeps in has ended. Also when the next one has begun before the thread could see
+/// that: it owes that one an arrival of its own.
+pub(super) fn is_over(state: &ProcessSignals, thread: &Thread) -> bool {
+    state.stop.phase == StopPhase::Running || state.of(thread).stop
 }

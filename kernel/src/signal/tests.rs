@@ -170,6 +170,29 @@ fn the_last_thread_completes_a_stop_and_sigcont_ends_it() {
 }
 
 #[test]
+fn a_thread_that_slept_through_sigcont_takes_part_in_the_next_stop() {
+    let (process, threads) = process(2);
+    let begin = || {
+        let mut state = process.signals();
+        state.stop.may_begin = true;
+        stop::begin(&mut state, Signal::SIGSTOP);
+    };
+    begin();
+    let mut state = process.signals();
+    assert_eq!(stop::arrive(&mut state, &threads[0]), None);
+    assert!(stop::arrive(&mut state, &threads[1]).is_some());
+    assert!(!stop::is_over(&state, &threads[1]));
+    drop(state);
+    // The first thread goes on and takes the next stop signal before the second one has run at all.
+    kill(&process, Signal::SIGCONT);
+    begin();
+    let mut state = process.signals();
+    assert!(stop::is_over(&state, &threads[1]), "it would sleep on and never arrive");
+    assert_eq!(stop::arrive(&mut state, &threads[0]), None);
+    assert!(stop::arrive(&mut state, &threads[1]).is_some());
+}
+
+#[test]
 fn sigcont_between_taking_a_stop_and_beginning_it_forbids_it() {
     let (process, _threads) = process(1);
     process.signals().stop.may_begin = true;

@@ -193,9 +193,13 @@ pub fn thread_count() -> usize {
     TABLE.iter().map(|shard| shard.lock().values().filter(count).count()).sum()
 }
 
-/// Ends the thread's claim to its number: it exits.
+/// Ends the thread's claim to its number: it exits. A thread that took the number over meanwhile (exec) keeps it.
 pub(super) fn remove_thread(thread: &Thread) {
-    with_bearers(thread.tid().as_u32(), |bearers| bearers.thread = Weak::new());
+    with_bearers(thread.tid().as_u32(), |bearers| {
+        if core::ptr::eq(bearers.thread.as_ptr(), thread) {
+            bearers.thread = Weak::new();
+        }
+    });
 }
 
 /// Makes `tid` find `thread`, which takes over the id of a leader that has exited (exec by another thread).
@@ -263,5 +267,23 @@ mod tests {
         assert!(find_thread(id.tid()).is_none());
         assert!(find_process(id.tid().as_pid()).is_none());
         assert!(find_group(id.tid().as_pid()).is_none());
+    }
+
+    #[test]
+    fn a_number_that_exec_has_taken_over_outlives_its_former_bearer() {
+        crate::scheduling::initialize(1, None);
+        let process = crate::task::testing::process();
+        let thread = || {
+            let core = crate::scheduling::ThreadCore::new_kernel(|| ()).expect("memory");
+            crate::task::testing::add_thread(&process, core)
+        };
+        let (leader, successor) = (thread(), thread());
+        let tid = leader.tid();
+        let bearers = Bearers { thread: Arc::downgrade(&leader), ..Bearers::default() };
+        shard(tid.as_u32()).lock().insert(tid.as_u32(), bearers);
+        // The successor sees that it is alone before the leader has left the table.
+        replace_thread(tid, &successor);
+        remove_thread(&leader);
+        assert!(find_thread(tid).is_some_and(|found| Arc::ptr_eq(&found, &successor)));
     }
 }
