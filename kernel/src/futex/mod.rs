@@ -86,11 +86,17 @@ fn futex(
         }
         abi::FUTEX_CMP_REQUEUE => {
             let (from, to) = (key(address)?, key(second)?);
-            // Touched once before the lists are locked, so that the comparison hardly ever faults there.
-            word::load(address)?;
             let check = || (word::load(address)? == third).then_some(()).ok_or(Errno::EAGAIN);
-            let (woken, moved) = TABLE.requeue((from.0, value), (to.0, count), check)?;
-            Ok((woken + moved) as usize)
+            loop {
+                // Touched before the lists are locked, so that the comparison hardly ever faults there. If it does and
+                // there is no memory, the wait for some is here, without the locks.
+                word::load(address)?;
+                match TABLE.requeue((from.0, value), (to.0, count), check) {
+                    Err(Errno::EFAULT) => {}
+                    Err(error) => return Err(error),
+                    Ok((woken, moved)) => return Ok((woken + moved) as usize),
+                }
+            }
         }
         abi::FUTEX_WAKE_OP => {
             let operation = Operation::decode(third)?;

@@ -2,7 +2,8 @@
 //!
 //! An address from a program is an allegation. The functions here check that it lies in user space and copy with
 //! fix-ups for faults: an access resolves page faults like one of the program's own (demand paging, copy-on-write),
-//! and what cannot be resolved is `EFAULT`. They may fault, so no spin lock is held around them; they never sleep.
+//! and what cannot be resolved is `EFAULT`. They may fault, and a fault may sleep until there is memory, so no spin lock is held
+//! around them. The one exception (futex(2), requeueing) takes `EFAULT` as a reason to try again without its lock.
 #![allow(unsafe_code, reason = "sees plain data as bytes, and copies it from and to user memory")]
 
 use alloc::vec::Vec;

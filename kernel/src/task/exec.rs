@@ -12,6 +12,7 @@ use mm::AddressSpace;
 use super::credentials::Credentials;
 use super::family;
 use super::image::Image;
+use super::oom;
 use super::table;
 use super::thread::{Name, Thread};
 use crate::errno::{Errno, Result};
@@ -79,7 +80,7 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     let space = process.replace_space(Some(program.space));
     scheduling::enter_address_space();
     process.complete_vfork();
-    drop(space);
+    oom::releasing(|| drop(space));
     process.timers.delete_posix();
     reset_signals(thread);
     unshare_files(thread);

@@ -12,6 +12,7 @@ use super::family::{self, FamilyGuard};
 use super::id::Pid;
 use super::image::Image;
 use super::notify::{self, Remains};
+use super::oom;
 use super::process::Process;
 use super::status::ExitStatus;
 use super::table;
@@ -128,7 +129,7 @@ fn end_of(process: &Arc<Process>, status: ExitStatus) {
     }
     process.timers.delete_all();
     let peak = usage::peak_resident(process);
-    drop(process.replace_space(None));
+    oom::releasing(|| drop(process.replace_space(None)));
     process.complete_vfork();
     process.set_image(Image::none());
     process.ended_threads.lock().peak_resident = peak;

@@ -2,8 +2,14 @@
 //!
 //! The choice is Linux's: the process with the most resident memory, shifted by its adjustment
 //! (`/proc/PID/oom_score_adj`, proc(5)). Allocates nothing.
+//!
+//! Memory that is on its way back is waited for, instead of killing somebody else as well: that of a process which is ending,
+//! and that of an address space which is being taken apart ([`releasing`]). But not for ever, for one that is ending may be waiting for a lock
+//! whose holder waits for memory: see [`Search`].
 
 use alloc::sync::Arc;
+
+use arch::sync::atomic::{AtomicU64, Ordering};
 
 use super::id::Pid;
 use super::process::Process;
@@ -27,14 +33,54 @@ pub enum Killed {
     Nobody,
 }
 
-/// Kills the process that frees the most memory, out of `total_pages`, and says so in the log.
-pub fn kill_one(total_pages: u64) -> Killed {
+/// Whom a search may pass over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// While a process is ending, nobody else is killed.
+    Patient,
+    /// Those that are ending have been waited for long enough: the largest of the others is killed.
+    PastEnding,
+}
+
+/// How many times memory began to be released, and how many times that was done.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+static DONE: AtomicU64 = AtomicU64::new(0);
+
+/// Runs `release`, which gives an address space up. Who finds memory exhausted meanwhile waits for it.
+pub(super) fn releasing(release: impl FnOnce()) {
+    // Before the space leaves its process, where `kill_one` looks for it; sequentially consistent, so that one of the two is seen.
+    BEGUN.fetch_add(1, Ordering::SeqCst);
+    release();
+    DONE.fetch_add(1, Ordering::SeqCst);
+}
+
+/// A moment before an attempt to get memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(DONE.load(Ordering::SeqCst))
+    }
+
+    /// Whether memory is being released, or has been since this moment: another attempt may succeed.
+    fn saw_release(self) -> bool {
+        BEGUN.load(Ordering::SeqCst) != self.0
+    }
+}
+
+/// Kills the process that frees the most memory, out of `total_pages`, and says so in the log. `before` is a moment before
+/// the attempt that failed.
+pub fn kill_one(total_pages: u64, before: Moment, search: Search) -> Killed {
     let mut victim: Option<(i64, Arc<Process>)> = None;
     let mut pending = false;
     table::visit_processes(|process| {
         let Some(space) = process.space() else { return };
         if process.signals().exit.is_some() {
             pending = true;
+            return;
         }
         let score = score(space.usage().resident, process.out_of_memory_adjustment(), total_pages);
         let Some(score) = score.filter(|_| process.pid() != Pid::INIT) else { return };
@@ -42,7 +88,7 @@ pub fn kill_one(total_pages: u64) -> Killed {
             victim = Some((score, process.clone()));
         }
     });
-    if pending {
+    if search == Search::Patient && (pending || before.saw_release()) {
         return Killed::Pending;
     }
     let Some((_, process)) = victim else { return Killed::Nobody };
@@ -69,6 +115,15 @@ fn score(resident: u64, adjustment: i32, total: u64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_comes_back_is_waited_for() {
+        let before = Moment::now();
+        releasing(|| assert!(before.saw_release()));
+        assert!(before.saw_release(), "the attempt may have failed just before");
+        let after = Moment::now();
+        assert!(!after.saw_release());
+    }
 
     #[test]
     fn the_largest_goes_first_and_adjustments_shift() {
