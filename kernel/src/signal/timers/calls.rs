@@ -75,12 +75,13 @@ pub(in crate::signal) fn timer_create(
 ) -> Result {
     let clock = clock_of(caller.thread, clock)?;
     let event = event.read_if_present()?;
-    let timers = &caller.thread.process().timers;
+    let process = caller.thread.process();
+    let timers = &process.timers;
     let new = match event {
-        Some(event) => timers.create_posix(clock, target_of(caller.thread, &event)?)?,
+        Some(event) => timers.create_posix(process, clock, target_of(caller.thread, &event)?)?,
         None => {
             // The value is the id, which is known only now.
-            let new = timers.create_posix(clock, Target::None)?;
+            let new = timers.create_posix(process, clock, Target::None)?;
             let target = Target::Process(Signal::SIGALRM, new as u64);
             timers.with_posix(new, |timer| timer.retarget(target))?;
             new

@@ -17,11 +17,12 @@ mod posix;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 
+use arch::clock;
 use arch::sync::{Irq, Rank, SpinLock};
 use arch::time::Nanos;
 
 pub(super) use alarm::{Alarm, AlarmClock, Setting};
-use posix::{PosixTimer, Target};
+use posix::{Allowance, PosixTimer, Target};
 
 use super::info::SignalInfo;
 use super::number::Signal;
@@ -59,6 +60,10 @@ impl Interval {
     }
 }
 
+/// How long an interval timer that has rung stays silent at least. A shorter interval would keep a CPU busy with its interrupts and
+/// nothing else; what it misses is one signal anyway, which is pending once.
+const PAUSE: Nanos = Nanos::from_micros(100);
+
 /// Which alarm a kernel timer belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Which {
@@ -90,8 +95,13 @@ struct Armed {
 impl Armed {
     /// Sets the kernel's timer to when the alarm can ring next.
     fn schedule(&self, process: &Process) {
+        self.schedule_after(process, Nanos::ZERO);
+    }
+
+    /// As [`schedule`](Self::schedule), but not sooner than `pause` from now.
+    fn schedule_after(&self, process: &Process, pause: Nanos) {
         match self.alarm.earliest(process) {
-            Some(at) => self.timer.arm(at),
+            Some(at) => self.timer.arm(at.max(clock::now().saturating_add(pause))),
             None => {
                 // If the callback is under way, it finds nothing due.
                 let _was_armed = self.timer.cancel();
@@ -160,7 +170,7 @@ impl Timers {
             Which::Interval(interval) => {
                 let Some(armed) = &mut state.intervals[interval as usize] else { return };
                 let rings = armed.alarm.ring(process) > 0;
-                armed.schedule(process);
+                armed.schedule_after(process, PAUSE);
                 drop(state);
                 if rings {
                     send::from_kernel(process, interval.signal());
@@ -198,8 +208,9 @@ impl Timers {
     /// Makes a POSIX timer and returns its id.
     ///
     /// # Errors
-    /// `EAGAIN` when there are too many.
-    fn create_posix(&self, clock: AlarmClock, target: Target) -> Result<i32> {
+    /// `EAGAIN` when there are too many: they count like queued signals (timer_create(2)).
+    fn create_posix(&self, process: &Process, clock: AlarmClock, target: Target) -> Result<i32> {
+        let allowance = Allowance::take(process)?;
         let id = {
             let mut state = self.state.lock();
             let id = state.next_id;
@@ -207,7 +218,7 @@ impl Timers {
             id
         };
         let armed = Armed { alarm: Alarm::new(clock), timer: self.kernel_timer(Which::Posix(id)) };
-        let timer = PosixTimer::new(id, armed, target);
+        let timer = PosixTimer::new(id, armed, target, allowance);
         self.state.lock().posix.insert(id, timer);
         Ok(id)
     }

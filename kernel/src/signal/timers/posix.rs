@@ -1,13 +1,14 @@
 //! POSIX timers (timer_create(2)). Key type: [`PosixTimer`].
 
-use alloc::sync::Weak;
+use alloc::sync::{Arc, Weak};
 
 use super::alarm::Setting;
 use super::{Alarm, Armed};
+use crate::errno::Result;
 use crate::signal::info::SignalInfo;
 use crate::signal::number::Signal;
 use crate::signal::send;
-use crate::task::{Process, Thread};
+use crate::task::{Account, Process, Thread};
 use arch::time::Nanos;
 
 /// The most that an overrun can be (`DELAYTIMER_MAX`).
@@ -24,6 +25,29 @@ pub(super) enum Target {
     Thread(Signal, u64, Weak<Thread>),
 }
 
+/// A timer's share of what its user may have of queued signals (`RLIMIT_SIGPENDING`); given back when dropped.
+pub(super) struct Allowance(Arc<Account>);
+
+impl Allowance {
+    /// Takes one for a timer of `process`.
+    ///
+    /// # Errors
+    /// `EAGAIN` at the limit.
+    pub(super) fn take(process: &Process) -> Result<Self> {
+        let state = process.signals();
+        let (account, limit) = (state.account.clone(), state.queue_limit);
+        drop(state);
+        account.add_signal(limit)?;
+        Ok(Self(account))
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        self.0.remove_signal();
+    }
+}
+
 /// A timer of a program.
 pub(super) struct PosixTimer {
     id: i32,
@@ -33,6 +57,7 @@ pub(super) struct PosixTimer {
     is_pending: bool,
     /// The overrun of the last delivery.
     overrun: i32,
+    _allowance: Allowance,
 }
 
 /// A signal to be sent without the timers' lock.
@@ -61,8 +86,8 @@ impl DueSignal {
 }
 
 impl PosixTimer {
-    pub(super) fn new(id: i32, armed: Armed, target: Target) -> Self {
-        Self { id, armed, target, is_pending: false, overrun: 0 }
+    pub(super) fn new(id: i32, armed: Armed, target: Target, allowance: Allowance) -> Self {
+        Self { id, armed, target, is_pending: false, overrun: 0, _allowance: allowance }
     }
 
     pub(super) fn alarm(&self) -> &Alarm {
