@@ -5,7 +5,8 @@
 //! means no more than that something happened. A level-triggered file stays in the list while it is ready.
 //!
 //! A file that is closed for good takes no part any more: interests refer to files weakly, and dead ones are dropped
-//! when they are met.
+//! when they are met. An interest and the wait queues that it observes refer to each other, so whoever drops one from the set
+//! retires it.
 //!
 //! Invariant: whoever takes an interest off the list asks its file afterwards, and a wake-up enters it again unless it
 //! is in the list; both under the list's lock, so no event falls in between.
@@ -201,7 +202,9 @@ impl EventPoll {
     fn ask(&self, interest: &Arc<Interest>) -> Option<(PollEvents, u64)> {
         let Some(file) = interest.file() else {
             let removed = self.interests.lock().by_key.remove(&interest.key());
-            drop(removed);
+            if let Some(removed) = removed {
+                removed.retire();
+            }
             return None;
         };
         let settings = interest.settings()?;
@@ -245,8 +248,22 @@ impl EventPoll {
 impl Set {
     /// Drops interests in files that are closed.
     fn sweep(&mut self) {
-        self.by_key.retain(|_, interest| interest.file().is_some());
+        self.by_key.retain(|_, interest| {
+            let is_open = interest.file().is_some();
+            if !is_open {
+                interest.retire();
+            }
+            is_open
+        });
         self.next_sweep = (self.by_key.len() * 2).max(FIRST_SWEEP);
+    }
+}
+
+impl Drop for EventPollFile {
+    /// The instance is closed. Not in the instance's own destructor, which a wake-up from an interrupt handler may run.
+    fn drop(&mut self) {
+        let interests = core::mem::take(&mut self.0.interests.lock().by_key);
+        interests.values().for_each(|interest| interest.retire());
     }
 }
 
@@ -258,5 +275,59 @@ impl FileOperations for EventPollFile {
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
         table.watch(&self.0.waiters);
         if self.0.is_ready() { PollEvents::READABLE } else { PollEvents::empty() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::{AnonymousInode, AnonymousKind, OpenFlags};
+    use crate::task::{Account, Credentials};
+
+    /// A file that never has anything to report.
+    #[derive(Default)]
+    struct Silent(WaitQueue);
+
+    impl FileOperations for Silent {
+        fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
+            table.watch(&self.0);
+            PollEvents::empty()
+        }
+    }
+
+    fn open(operations: Arc<dyn FileOperations>) -> Arc<File> {
+        let owner = Credentials::root(Account::of(0));
+        let inode = AnonymousInode::new(AnonymousKind::Object("[test]"), &owner, None);
+        inode.open_file(operations, OpenFlags::READ_WRITE).expect("an open file")
+    }
+
+    fn interest_in(poll: &Arc<EventPoll>, file: &Arc<File>) -> Weak<Interest> {
+        let settings = Settings::new(linux_raw_sys::general::EPOLLIN, 0);
+        poll.insert(Fd(3), file, settings).expect("memory");
+        let set = poll.interests.lock();
+        set.by_key.values().next().map(Arc::downgrade).expect("an interest")
+    }
+
+    #[test]
+    fn closing_the_instance_frees_its_interests() {
+        let poll = EventPoll::new();
+        let file = open(Arc::new(Silent::default()));
+        let interest = interest_in(&poll, &file);
+        drop(EventPollFile(poll));
+        assert!(interest.upgrade().is_none(), "the watched file keeps it");
+    }
+
+    #[test]
+    fn an_interest_in_a_closed_file_is_freed_when_it_is_met() {
+        let poll = EventPoll::new();
+        let operations = Arc::new(Silent::default());
+        let file = open(operations.clone());
+        let interest = interest_in(&poll, &file);
+        drop(file);
+        operations.0.wake_all();
+        assert!(!poll.is_ready() || poll.collect(1, |_, _, _| Ok(())) == Ok(0));
+        let _nothing = poll.collect(1, |_, _, _| Ok(()));
+        poll.interests.lock().sweep();
+        assert!(interest.upgrade().is_none(), "it observes a queue that nobody wakes");
     }
 }
