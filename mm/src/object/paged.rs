@@ -268,15 +268,20 @@ impl MemoryObject for PagedObject {
 
     fn punch(&self, index: u64, pages: u64) -> Result<(), ObjectError> {
         let end = index.saturating_add(pages);
-        let removed = {
+        // One by one: cutting the map in three and joining what remains would rebuild it, and allocate as much as it takes.
+        let mut from = index;
+        loop {
             let mut all = self.pages.lock();
-            let mut removed = all.frames.split_off(&index);
-            let mut behind = removed.split_off(&end);
-            all.frames.append(&mut behind);
-            removed
-        };
+            let Some(found) = all.frames.range(from..end).next().map(|(found, _)| *found) else {
+                break;
+            };
+            let removed = all.frames.remove(&found);
+            drop(all);
+            // Mappings hold references of their own until they are visited.
+            drop(removed);
+            from = found + 1;
+        }
         self.mappers.visit(|space| space.zap_object(&self.mappers, index, end));
-        drop(removed);
         Ok(())
     }
 

@@ -139,12 +139,18 @@ impl AddressSpace {
         }
         let range = match remap.target {
             RemapTarget::Fixed(address) => {
+                if address.as_u64() < MIN_ADDRESS {
+                    return Err(MmError::NotPermitted);
+                }
                 Range::of_length(address, new_length).ok_or(MmError::InvalidArgument)?
             }
             _ => state.find(new_length).ok_or(MmError::NoMemory)?,
         };
         let tail = Range::new(remap.start, vma.end()).and_then(|tail| vma.cut(&tail));
         let copy = Vma { range, ..tail.ok_or(MmError::BadAddress)? };
+        if let Some((_, offset)) = copy.object_at(range.start()) {
+            offset.checked_add(range.bytes()).ok_or(MmError::InvalidArgument)?;
+        }
         let replaced = self.install(state, copy, limits, gather)?;
         Ok((Moved { range, grown: Some(range) }, replaced))
     }

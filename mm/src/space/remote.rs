@@ -8,7 +8,7 @@ use arch::context::Access;
 
 use super::{AddressSpace, Limits};
 use crate::error::{FaultError, MmError};
-use crate::memory::{FrameRef, Kind};
+use crate::memory::FrameRef;
 use crate::raw::{self, table};
 use crate::table::cursor::{Cursor, Missing, page_range};
 use crate::table::entry::index;
@@ -77,24 +77,26 @@ impl AddressSpace {
             let Some(entry) = entry.filter(|entry| entry.is_present()) else { continue };
             if access == Access::Write {
                 // A fork may have come between: then the path or the page is shared again, and the fault is taken again.
-                let path = cursor.own_path(address, Missing::Stop)?;
-                let fresh = path.map(|path| table(path.leaf()).load(index(address, 1)));
-                if !fresh.is_some_and(|entry| entry.is_writable()) {
+                let path = cursor.own_path(address, Missing::Stop);
+                let fresh =
+                    path.map(|path| path.map(|path| table(path.leaf()).load(index(address, 1))));
+                if !matches!(fresh, Ok(Some(entry)) if entry.is_writable()) {
+                    // Also when memory ran out half-way: what was copied before is flushed (I4).
                     let stale = gather.flush();
                     drop(state);
                     drop(stale);
+                    fresh?;
                     continue;
                 }
             }
             let frame = FrameRef::acquire(self.memory, entry.frame());
-            let frame = frame.map_err(|_| FaultError::NoMemory)?;
-            debug_assert!(frame.meta().kind() != Kind::Table);
-            let copied = act(&frame);
+            let copied = frame.as_ref().map(&mut act);
             let stale = gather.flush();
             drop(state);
-            drop(frame);
             drop(stale);
-            return Ok(copied);
+            let copied = copied.map_err(|_| FaultError::NoMemory);
+            drop(frame);
+            return copied;
         }
     }
 }
