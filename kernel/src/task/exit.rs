@@ -150,7 +150,7 @@ fn leave_terminal(process: &Process) {
     drop(family);
     let Some(session) = session else { return };
     if let Some(terminal) = session.set_terminal(None) {
-        terminal.leader_exited();
+        terminal.leader_exited(&session);
     }
 }
 

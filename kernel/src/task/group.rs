@@ -31,9 +31,9 @@ pub trait ControllingTerminal: Send + Sync {
     /// The foreground process group.
     fn foreground(&self) -> Option<Pid>;
 
-    /// The session's leader has exited: the terminal belongs to nobody now, and its foreground group is to
-    /// receive SIGHUP and SIGCONT.
-    fn leader_exited(&self);
+    /// The leader of `session` has exited: unless another session has taken the terminal meanwhile, it belongs to nobody now,
+    /// and its foreground group is to receive SIGHUP and SIGCONT.
+    fn leader_exited(&self, session: &Arc<Session>);
 }
 
 /// Processes that job control treats as one.

@@ -265,9 +265,13 @@ impl ControllingTerminal for Terminal {
         self.job.lock().foreground_id
     }
 
-    fn leader_exited(&self) {
+    fn leader_exited(&self, session: &Arc<Session>) {
         // A pseudo-terminal outlives the session that it controlled: only the foreground group hears of it.
         let family = family::lock();
+        let own = self.session();
+        if !own.is_some_and(|own| Arc::ptr_eq(&own, session)) {
+            return;
+        }
         if let Some(group) = self.foreground_group() {
             signal::send::to_group(&group, Signal::SIGHUP, &family);
             signal::send::to_group(&group, Signal::SIGCONT, &family);
