@@ -32,7 +32,9 @@ const EVERYONE: Pid = Pid::from_raw(-1);
 pub fn stop_machine(ending: Ending) {
     println!("init: sending SIGTERM to all processes");
     if signal_everyone(Signal::SIGTERM) {
-        // Stopped processes see SIGTERM only once they go on.
+        // An interactive shell ignores SIGTERM, but ends when its terminal hangs up.
+        signal_everyone(Signal::SIGHUP);
+        // Stopped processes see both only once they go on.
         signal_everyone(Signal::SIGCONT);
         if !all_gone_within(GRACE) {
             println!("init: sending SIGKILL to those that are left");
