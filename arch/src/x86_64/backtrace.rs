@@ -10,14 +10,33 @@ const LIMIT: usize = 64;
 
 /// Calls `visit` with the return address of each frame of the caller, innermost first.
 ///
-/// The kernel is built with frame pointers. The walk stays on the current stack and only goes upwards, so a corrupt
-/// chain ends it and cannot fault.
-pub fn frames(visit: impl FnMut(usize)) {
+/// The kernel is built with frame pointers, and a trap's entry adds a link to the interrupted function. The walk goes
+/// upwards on stacks that are known to be mapped, so a corrupt chain ends it and cannot fault.
+pub fn frames(mut visit: impl FnMut(usize)) {
     let mut frame: usize;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
-    let top = stack_top(frame);
-    walk(&mut frame, top, visit);
+    let mut top = stack_top(frame);
+    for _ in 0..LIMIT {
+        if !frame.is_multiple_of(8) || frame + 16 > top {
+            return;
+        }
+        // SAFETY: aligned, and both words lie on a stack of this CPU, which is mapped.
+        let [next, return_address] = unsafe { (frame as *const [usize; 2]).read() };
+        if return_address == 0 {
+            return;
+        }
+        visit(return_address);
+        if !(frame + 1..top).contains(&next) {
+            // A trap with a stack of its own: the interrupted function is on another one.
+            let other = stack_top(next);
+            if other == top {
+                return;
+            }
+            top = other;
+        }
+        frame = next;
+    }
 }
 
 /// The end of the stack that `address` is on, or `address` if that is no known stack.
@@ -30,22 +49,4 @@ fn stack_top(address: usize) -> usize {
         .chain(ist)
         .find(|(bottom, top)| (*bottom..*top).contains(&address))
         .map_or(address, |(_, top)| top)
-}
-
-fn walk(frame: &mut usize, top: usize, mut visit: impl FnMut(usize)) {
-    for _ in 0..LIMIT {
-        if !(*frame).is_multiple_of(8) || *frame + 16 > top {
-            return;
-        }
-        // SAFETY: aligned, and both words lie on the current stack, which is mapped.
-        let [next, return_address] = unsafe { (*frame as *const [usize; 2]).read() };
-        if return_address == 0 {
-            return;
-        }
-        visit(return_address);
-        if next <= *frame {
-            return;
-        }
-        *frame = next;
-    }
 }

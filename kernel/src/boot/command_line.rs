@@ -7,6 +7,15 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+/// A way to die on purpose, to show that the kernel's last words are legible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PanicTest {
+    /// A failed assertion.
+    Assertion,
+    /// A kernel stack that runs into its guard page, which ends as a double fault.
+    StackOverflow,
+}
+
 /// What a boot was asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
@@ -24,8 +33,8 @@ pub struct CommandLine {
     pub policy: Option<String>,
     /// `maxcpus=N`: start no more than this many CPUs.
     pub maximum_cpus: Option<usize>,
-    /// `panic_test`: panic once everything runs, to show that a panic is legible.
-    pub panic_test: bool,
+    /// `panic_test` or `panic_test=overflow`: how to die once everything runs.
+    pub panic_test: Option<PanicTest>,
     /// What could not be understood, for the log.
     pub complaints: Vec<String>,
 }
@@ -42,7 +51,7 @@ impl CommandLine {
             trace_system_calls: false,
             policy: None,
             maximum_cpus: None,
-            panic_test: false,
+            panic_test: None,
             complaints: Vec::new(),
         };
         let mut words = words(text).into_iter();
@@ -76,9 +85,10 @@ impl CommandLine {
                 Ok(count) if count > 0 => self.maximum_cpus = Some(count),
                 _ => self.complaints.push(word),
             },
-            ("panic_test", None) => self.panic_test = true,
+            ("panic_test", None) => self.panic_test = Some(PanicTest::Assertion),
+            ("panic_test", Some("overflow")) => self.panic_test = Some(PanicTest::StackOverflow),
             ("console" | "root" | "ro" | "rw" | "BOOT_IMAGE", _) => {}
-            ("strace", _) => self.complaints.push(word),
+            ("strace" | "panic_test", _) => self.complaints.push(word),
             (name, _) if name.contains('.') => self.complaints.push(word),
             (_, Some(_)) => self.environment.push(word),
             (_, None) => self.arguments.push(word),
@@ -128,7 +138,8 @@ mod tests {
     #[test]
     fn switches_are_recognised() {
         let line = CommandLine::parse("  strace=1 sched=rr panic_test maxcpus=2 console=ttyS0 ");
-        assert!(line.trace_system_calls && line.panic_test);
+        assert!(line.trace_system_calls);
+        assert_eq!(line.panic_test, Some(PanicTest::Assertion));
         assert_eq!((line.policy.as_deref(), line.maximum_cpus), (Some("rr"), Some(2)));
         assert!(line.arguments.is_empty() && line.complaints.is_empty());
     }

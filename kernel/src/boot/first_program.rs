@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use arch::context::UserContext;
 use spin::Once;
 
-use super::command_line::CommandLine;
+use super::command_line::{CommandLine, PanicTest};
 use crate::errno::{Errno, Result};
 use crate::exec::stack::Strings;
 use crate::fs::{CloseOnExec, FileTable, OpenFlags, OpenRequest, Viewer, WalkFlags};
@@ -50,7 +50,9 @@ fn make_process(archive: Option<&[u8]>) {
 /// When the command line asks for a panic.
 fn become_program(thread: &Arc<Thread>) -> Result<UserContext> {
     let line = COMMAND_LINE.get().ok_or(Errno::ENOENT)?;
-    assert!(!line.panic_test, "panic_test on the command line");
+    if let Some(test) = line.panic_test {
+        die_on_purpose(test);
+    }
     if let Err(errno) = open_console(thread) {
         log_warn!("the first program has no console: {errno}");
     }
@@ -68,6 +70,23 @@ fn become_program(thread: &Arc<Thread>) -> Result<UserContext> {
     }
     log_error!("no first program: pass init=, or put one at /init into the root file system");
     Err(Errno::ENOENT)
+}
+
+/// Ends the run as the command line asks for.
+fn die_on_purpose(test: PanicTest) -> ! {
+    let depth = match test {
+        PanicTest::Assertion => 0,
+        PanicTest::StackOverflow => overflow(0),
+    };
+    panic!("panic_test on the command line, at depth {depth}")
+}
+
+/// Calls itself until the stack is used up.
+#[inline(never)]
+#[expect(unconditional_recursion, reason = "it is what is tested")]
+fn overflow(depth: u64) -> u64 {
+    // The result is used after the call, and opaque: neither a loop nor a formula can replace the recursion.
+    core::hint::black_box(overflow(core::hint::black_box(depth + 1))) + 1
 }
 
 /// Opens the console as standard input, output and error.

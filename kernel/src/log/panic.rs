@@ -59,7 +59,7 @@ fn print(cpu: CpuId, info: &PanicInfo<'_>) {
     record(Level::Emergency, format_args!("CPU {cpu}, {who}"));
     arch::preempt::held_locks(|name| record(Level::Emergency, format_args!("holds lock {name}")));
     record(Level::Emergency, format_args!("backtrace:"));
-    arch::backtrace::frames(|address| match symbols::lookup(address as u64) {
+    arch::backtrace::frames(|address| match symbols::caller(address as u64) {
         Some((name, offset)) => {
             record(Level::Emergency, format_args!("  {address:#018x} {name}+{offset:#x}"));
         }

@@ -15,10 +15,10 @@ const ENTRY: usize = 16;
 #[unsafe(link_section = ".ksyms")]
 static RESERVE: [u8; RESERVED] = [0; RESERVED];
 
-/// The function that holds `address`, and the offset of `address` in it.
+/// The function that a call with the return address `address` is in, and the offset of `address` in it.
 #[must_use]
-pub fn lookup(address: u64) -> Option<(&'static str, u64)> {
-    Table::new(core::hint::black_box(&RESERVE))?.lookup(address)
+pub fn caller(address: u64) -> Option<(&'static str, u64)> {
+    Table::new(core::hint::black_box(&RESERVE))?.caller(address)
 }
 
 struct Table<'a> {
@@ -38,6 +38,13 @@ impl<'a> Table<'a> {
             entries: bytes.get(HEADER..names)?,
             names: bytes.get(names..names.checked_add(length)?)?,
         })
+    }
+
+    /// A call that never returns may be its function's last instruction, and the return address then the next function's
+    /// first: the call itself is what is looked up.
+    fn caller(&self, address: u64) -> Option<(&'a str, u64)> {
+        let (name, offset) = self.lookup(address.checked_sub(1)?)?;
+        Some((name, offset + 1))
     }
 
     fn lookup(&self, address: u64) -> Option<(&'a str, u64)> {
@@ -96,6 +103,15 @@ mod tests {
         assert_eq!(table.lookup(0x100f), Some(("first", 0xf)));
         assert_eq!(table.lookup(0x1010), None);
         assert_eq!(table.lookup(0x2345), Some(("second", 0x345)));
+    }
+
+    #[test]
+    fn a_call_at_the_end_of_a_function_is_in_that_function() {
+        let bytes = table();
+        let table = Table::new(&bytes).expect("a valid table");
+        assert_eq!(table.caller(0x1010), Some(("first", 0x10)));
+        assert_eq!(table.caller(0x1000), None);
+        assert_eq!(table.caller(0), None);
     }
 
     #[test]

@@ -33,8 +33,9 @@ const STEPS: [(&str, Step); 13] = [
     ("loops and conditions", basics::loops),
     ("ps shows the processes", basics::processes),
     ("nproc counts the processors", basics::processors),
-    ("timer interrupts on each processor", basics::timer_interrupts),
     ("busy jobs use all processors", jobs::busy_jobs),
+    // Ticks are dynamic: a processor that never had two programs to run need not have had one.
+    ("timer interrupts on each processor", basics::timer_interrupts),
     ("Ctrl-C ends a sleep", jobs::interrupt),
     ("Ctrl-Z stops a job and fg continues it", jobs::stop_and_continue),
     ("a segmentation fault is status 139", jobs::segmentation_fault),

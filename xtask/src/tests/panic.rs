@@ -1,4 +1,4 @@
-//! A deliberate panic: it must be legible, and the run must fail.
+//! Deliberate panics: each must be legible, and the run must fail.
 
 use std::path::Path;
 
@@ -13,20 +13,54 @@ use crate::qemu::{self, Boot, Outcome};
 use crate::symbols::Function;
 use crate::{run, symbols};
 
-/// The word on the command line that has the kernel panic on purpose.
-const PARAMETER: &str = "panic_test";
+/// A way to have the kernel panic on purpose.
+struct Way {
+    /// What the test is called.
+    name: &'static str,
+    /// The word on the command line.
+    parameter: &'static str,
+    /// What the kernel must say of the cause.
+    cause: &'static str,
+    /// The name of a function that the backtrace must show.
+    function: &'static str,
+}
+
+const WAYS: [Way; 2] = [
+    Way {
+        name: "deliberate panic",
+        parameter: "panic_test",
+        cause: "panic_test",
+        function: "become_program",
+    },
+    // It ends as a double fault, on another stack than the one that is traced.
+    Way {
+        name: "deliberate stack overflow",
+        parameter: "panic_test=overflow",
+        cause: "stack overflow",
+        function: "::overflow+",
+    },
+];
 /// How many functions a backtrace must name to be worth the word.
 const LEAST_FRAMES: usize = 2;
 
-/// Panics and examines what is printed; each thing to be found is a test.
+/// Panics in each way and examines what is printed; each thing to be found is a test.
 ///
 /// # Errors
 /// If QEMU does not start.
 pub fn test(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
-    let machine = machine.with_parameter(PARAMETER);
+    let mut counts = Counts::default();
+    for way in &WAYS {
+        counts += one(machine, boot, way)?;
+    }
+    Ok(counts)
+}
+
+/// Panics in one way.
+fn one(machine: &MachineOptions, boot: &Boot, way: &Way) -> anyhow::Result<Counts> {
+    let machine = machine.with_parameter(way.parameter);
     let boot = boot.for_machine(&machine);
-    let stage = Stage::begin("deliberate panic");
-    let log = logged::log_path("panic")?;
+    let stage = Stage::begin(way.name);
+    let log = logged::log_path(&way.name.replace(' ', "-"))?;
     let mut guest = run::start(&machine, &boot, &qemu::Console::Pipes)?;
     let (input, output) = guest.take_console()?;
     let mut console = Console::new(input, output, &log)?;
@@ -39,7 +73,7 @@ pub fn test(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
     // A guest that hangs instead of ending is ended by dropping it, and fails every check.
     let outcome = if text.contains("panic") { Some(guest.wait()?) } else { None };
     let mut counts = Counts::default();
-    for (what, result) in checks(&text, outcome, boot.kernel()) {
+    for (what, result) in checks(way, &text, outcome, boot.kernel()) {
         if let Err(error) = &result {
             stage.print(&format!("{what}: {error:#}"));
         }
@@ -51,10 +85,11 @@ pub fn test(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
 
 /// What must be found in a panic's text and end.
 fn checks(
+    way: &Way,
     text: &str,
     outcome: Option<Outcome>,
     kernel: &Path,
-) -> [(&'static str, anyhow::Result<()>); 4] {
+) -> [(&'static str, anyhow::Result<()>); 6] {
     let panic = text.find("panic").map_or("", |start| {
         let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
         &text[line..]
@@ -62,7 +97,9 @@ fn checks(
     [
         ("the processor is named", mentions_number_after(panic, "CPU")),
         ("the thread is named", mentions(panic, "thread")),
+        ("the cause is named", mentions(panic, way.cause)),
         ("the backtrace names functions", names_functions(panic, kernel)),
+        ("the backtrace reaches the cause", mentions(panic, way.function)),
         (
             "the run ends as a panic",
             match outcome {
