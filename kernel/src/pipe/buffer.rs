@@ -176,6 +176,56 @@ impl PipeBuffer {
         Ok(total)
     }
 
+    /// Gives up to `limit` bytes to `take`, a piece at a time, and forgets what it took; fewer than a piece end it
+    /// (splice(2)).
+    ///
+    /// # Errors
+    /// That of `take`, if nothing was taken.
+    pub fn drain(&mut self, limit: usize, mut take: impl FnMut(&[u8]) -> Result) -> Result {
+        let mut total = 0;
+        while total < limit {
+            let Some(slot) = self.slots.front_mut() else { break };
+            let piece = slot.bytes();
+            let offered = piece.len().min(limit - total);
+            let taken = match take(&piece[..offered]) {
+                Ok(taken) => taken,
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            };
+            slot.start += taken;
+            total += taken;
+            if slot.start == slot.end {
+                self.release_front();
+            }
+            if taken < offered {
+                break;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Moves up to `limit` bytes to the end of `target`, as far as it has free slots (splice(2)).
+    ///
+    /// # Errors
+    /// `ENOMEM` if there is no page for the first byte.
+    pub fn splice(&mut self, target: &mut Self, limit: usize) -> Result {
+        let copied = self.tee(target, limit)?;
+        self.drain(copied, |piece| Ok(piece.len()))
+    }
+
+    /// Appends the first `count` bytes of `page` in a slot of their own, even beyond the capacity: they have been taken from
+    /// elsewhere and have to go somewhere.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn append_page(&mut self, page: Vec<u8>, count: usize) -> Result {
+        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        if count > 0 {
+            self.slots.push_back(Slot { page, start: 0, end: count, framing: Framing::Stream });
+        }
+        Ok(count)
+    }
+
     /// Appends the odd bytes of `source` (its length modulo the page size) to the last slot if they fit there whole.
     fn merge(&mut self, source: &mut Source<'_>) -> Result {
         let odd = source.remaining() % PAGE_SIZE;
@@ -307,6 +357,24 @@ mod tests {
         assert_eq!(from.tee(&mut to, 4), Ok(4));
         assert_eq!(read(&mut to, 10), b"abcd");
         assert_eq!(read(&mut from, 10), b"abcdef");
+    }
+
+    #[test]
+    fn what_a_taker_refuses_stays() {
+        let mut buffer = PipeBuffer::new(4);
+        write(&mut buffer, b"abcdef");
+        assert_eq!(buffer.drain(5, |piece| Ok(piece.len().min(2))), Ok(2));
+        assert_eq!(buffer.drain(5, |_| Err(Errno::ENOSPC)), Err(Errno::ENOSPC));
+        assert_eq!(read(&mut buffer, 10), b"cdef");
+    }
+
+    #[test]
+    fn splicing_moves_what_the_target_has_slots_for() {
+        let (mut from, mut to) = (PipeBuffer::new(4), PipeBuffer::new(1));
+        write(&mut from, &[7; 5000]);
+        assert_eq!(from.splice(&mut to, 10_000), Ok(4096));
+        assert_eq!(from.splice(&mut to, 10_000), Ok(0));
+        assert_eq!((from.len(), to.len()), (904, 4096));
     }
 
     proptest! {

@@ -60,17 +60,17 @@ impl PipeEnd {
 
 impl Pipe {
     /// Waits until a read makes sense: there are bytes, or no writer will bring any.
-    fn wait_readable(&self) -> Result<()> {
+    pub(super) fn wait_readable(&self) -> Result<()> {
         self.readable.wait_until(|| (!self.is_empty() || !self.has_writers()).then_some(()))
     }
 
     /// Waits until a write makes sense: a slot is free, or no reader is left.
-    fn wait_writable(&self) -> Result<()> {
+    pub(super) fn wait_writable(&self) -> Result<()> {
         self.writable.wait_until(|| (!self.is_full() || !self.has_readers()).then_some(()))
     }
 
     /// `EPIPE`, with the signal that goes with it.
-    fn broken() -> Errno {
+    pub(super) fn broken() -> Errno {
         signal::send_to_current(Signal::SIGPIPE);
         Errno::EPIPE
     }
@@ -101,7 +101,7 @@ impl Pipe {
     }
 
     /// Wakes one thread for what there is now: a reader for bytes, a writer for a free slot. Each wakes the next.
-    fn wake_next(&self) {
+    pub(super) fn wake_next(&self) {
         if !self.is_empty() {
             self.readable.wake_one();
         }

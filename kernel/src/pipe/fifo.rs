@@ -75,15 +75,15 @@ fn open_at_once(pipe: Arc<Pipe>, access: AccessMode) -> Arc<dyn FileOperations> 
 }
 
 fn open_reader(pipe: Arc<Pipe>, wait: Wait) -> Result<Arc<dyn FileOperations>> {
-    let writers_before = pipe.writer_opens.load(Ordering::Acquire);
+    let writers = Partners::look(&pipe.writer_opens, &pipe.writers);
     let mut end = PipeEnd::new(pipe, AccessMode::Read);
     end.pipe().writable.wake_all();
-    if !end.pipe().has_writers() {
-        if wait == Wait::No {
-            end.ignore_absent_writers();
-        } else {
+    match wait {
+        Wait::No if !end.pipe().has_writers() => end.ignore_absent_writers(),
+        Wait::No => {}
+        Wait::Yes => {
             let pipe = end.pipe();
-            wait_for_partner(&end, &pipe.readable, &pipe.writer_opens, writers_before)?;
+            wait_for_partner(&end, &pipe.readable, &pipe.writer_opens, writers)?;
         }
     }
     Ok(Arc::new(end))
@@ -93,14 +93,32 @@ fn open_writer(pipe: Arc<Pipe>, wait: Wait) -> Result<Arc<dyn FileOperations>> {
     if wait == Wait::No && !pipe.has_readers() {
         return Err(Errno::ENXIO);
     }
-    let readers_before = pipe.reader_opens.load(Ordering::Acquire);
+    let readers = Partners::look(&pipe.reader_opens, &pipe.readers);
     let end = PipeEnd::new(pipe, AccessMode::Write);
     end.pipe().readable.wake_all();
-    if !end.pipe().has_readers() {
+    if wait == Wait::Yes {
         let pipe = end.pipe();
-        wait_for_partner(&end, &pipe.writable, &pipe.reader_opens, readers_before)?;
+        wait_for_partner(&end, &pipe.writable, &pipe.reader_opens, readers)?;
     }
     Ok(Arc::new(end))
+}
+
+/// What an opener sees of the other side before it shows itself. A partner that waits for this very opener may return from
+/// its open, do its work and close before the opener looks again, so whoever was there then counts as met.
+#[derive(Clone, Copy)]
+enum Partners {
+    Present,
+    /// There were none, after so many opens.
+    AbsentAfter(usize),
+}
+
+impl Partners {
+    /// The number of opens is read first: an end counts as present before its open is counted.
+    fn look(opens: &AtomicUsize, present: &AtomicUsize) -> Self {
+        let opens = opens.load(Ordering::Acquire);
+        let present = present.load(Ordering::Acquire);
+        if present > 0 { Self::Present } else { Self::AbsentAfter(opens) }
+    }
 }
 
 /// A pipe without a name, opened once more through `/proc/PID/fd`. Nobody waits for a partner: if the other side is
@@ -114,14 +132,15 @@ impl Reopen for Pipe {
     }
 }
 
-/// Waits until the other direction is opened, even if it is closed again at once. An end whose wait is cut short was
+/// Waits until the other direction is opened, if nobody had it open `before`, even if it is closed again at once. An end whose wait is cut short was
 /// never open.
 fn wait_for_partner(
     end: &PipeEnd,
     queue: &WaitQueue,
     opens: &AtomicUsize,
-    before: usize,
+    before: Partners,
 ) -> Result<()> {
+    let Partners::AbsentAfter(before) = before else { return Ok(()) };
     let met = queue.wait_until(|| (opens.load(Ordering::Acquire) != before).then_some(()));
     met.inspect_err(|_| end.close())
 }

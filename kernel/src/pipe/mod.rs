@@ -2,7 +2,7 @@
 //!
 //! A [`Pipe`] is a [`PipeBuffer`] under a sleeping mutex, held while bytes are copied from and to user memory, and a
 //! few atomics that mirror what waiting and polling need to know: so a condition of a wait, and poll(2), take no lock.
-//! [`PipeEnd`] is an open end of it; [`Fifo`] is what a FIFO's inode keeps, and gives the ends their blocking open.
+//! `splice` moves bytes between pipes and files. [`PipeEnd`] is an open end of a pipe; [`Fifo`] is what a FIFO's inode keeps, and gives the ends their blocking open.
 //!
 //! Invariants: `level` and `capacity` equal what the buffer says whenever its mutex is free. Whoever changes `level`,
 //! `readers` or `writers` wakes the other side's queue afterwards, so a waiter that looks again misses nothing.
@@ -10,6 +10,7 @@
 mod buffer;
 mod end;
 mod fifo;
+mod splice;
 mod syscalls;
 
 use alloc::sync::Arc;

@@ -1,12 +1,13 @@
-//! pipe(2) and pipe2(2).
+//! pipe(2) and pipe2(2), and the table of the area.
 
 use alloc::sync::{Arc, Weak};
 
 use linux_raw_sys::general as abi;
 
+use super::splice::{splice, tee};
 use super::{Pipe, PipeEnd};
 use crate::errno::{Errno, Result};
-use crate::fs::{AccessMode, AnonymousInode, AnonymousKind, CloseOnExec, OpenFlags, Reopen};
+use crate::fs::{AccessMode, AnonymousInode, AnonymousKind, CloseOnExec, Fd, OpenFlags, Reopen};
 use crate::memory::user::UserPtr;
 use crate::syscall;
 use crate::syscall::{Caller, Syscall};
@@ -15,6 +16,8 @@ use crate::task::Resource;
 /// The system calls of this module.
 pub const SYSCALLS: &[Syscall] = &[
     syscall!(22, pipe(descriptors: UserPtr<[i32; 2]>)),
+    syscall!(275, splice(input: Fd, input_offset: UserPtr<i64>, output: Fd, output_offset: UserPtr<i64>, length: usize, flags: u32)),
+    syscall!(276, tee(input: Fd, output: Fd, length: usize, flags: u32)),
     syscall!(293, pipe2(descriptors: UserPtr<[i32; 2]>, flags: u32)),
 ];
 

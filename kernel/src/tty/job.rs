@@ -221,7 +221,11 @@ impl Terminal {
             return Err(Errno::EINVAL);
         }
         let id = Pid::from_argument(id).ok_or(Errno::ESRCH)?;
-        let group = table::find_group(id).ok_or(Errno::ESRCH)?;
+        let Some(group) = table::find_group(id) else {
+            // As on Linux: a process that leads no group is no group of this session.
+            let taken = table::find_process(id).is_some() || table::find_session(id).is_some();
+            return Err(if taken { Errno::EPERM } else { Errno::ESRCH });
+        };
         let own = thread.process().session(&family);
         if !own.is_some_and(|own| Arc::ptr_eq(&own, group.session())) {
             return Err(Errno::EPERM);

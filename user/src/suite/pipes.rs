@@ -28,6 +28,7 @@ super::area!("pipes":
     pipe_through_many_processes,
     pipe_ends_have_modes,
     fifo_connects_processes,
+    fifo_partner_may_leave_at_once,
     fifo_nonblocking_open,
     fifo_for_reading_and_writing,
     proc_reopens_a_pipe,
@@ -254,6 +255,20 @@ fn fifo_connects_processes() {
     let fd = ok!(SYS_open, c"fifo", O_RDONLY) as i32;
     assert_eq!(read_all(fd), b"through a name");
     child.success();
+}
+
+fn fifo_partner_may_leave_at_once() {
+    // Whichever side comes first, and however soon the writer closes after the reader has let it in: both opens return.
+    make_fifo();
+    for _ in 0..60 {
+        let child = child(|| {
+            ok!(SYS_open, c"fifo", O_WRONLY);
+        });
+        let fd = ok!(SYS_open, c"fifo", O_RDONLY) as i32;
+        assert_eq!(read_all(fd), b"");
+        ok!(SYS_close, fd);
+        child.success();
+    }
 }
 
 fn fifo_nonblocking_open() {
