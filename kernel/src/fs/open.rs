@@ -119,26 +119,11 @@ fn create_file(
 }
 
 /// Opens a new file that has no name (`O_TMPFILE`).
-fn open_unnamed(viewer: &Viewer, mut walk: Walk<'_>, request: &OpenRequest) -> Result<Arc<File>> {
+fn open_unnamed(viewer: &Viewer, walk: Walk<'_>, request: &OpenRequest) -> Result<Arc<File>> {
     if !request.flags.access().can_write() {
         return Err(Errno::EINVAL);
     }
-    loop {
-        match walk.advance_to_last()? {
-            Last::Name(name) => {
-                let child = walk.child(&name)?;
-                if walk.must_follow(&child) {
-                    walk.follow(&child)?;
-                    continue;
-                }
-                walk.at = child;
-            }
-            Last::DotDot => walk.step_up()?,
-            Last::Here | Last::Dot => {}
-        }
-        break;
-    }
-    let directory = walk.finish()?;
+    let directory = walk.complete()?;
     let permissions = request.permissions & !request.umask;
     let inode = names::create_unnamed(viewer, &directory, permissions)?;
     let dentry = Dentry::detached(inode, b"/ (deleted)")?;

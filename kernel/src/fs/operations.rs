@@ -42,6 +42,23 @@ pub enum SeekFrom {
     Hole(i64),
 }
 
+impl SeekFrom {
+    /// The position this means where there is no end to count from: directories, and texts that are made when read.
+    ///
+    /// # Errors
+    /// `EINVAL` for a position before the start, and for what needs an end.
+    pub fn without_end(self, current: u64) -> Result<u64> {
+        let target = match self {
+            Self::Start(offset) => Some(offset),
+            Self::Current(offset) => {
+                i64::try_from(current).ok().and_then(|current| current.checked_add(offset))
+            }
+            Self::End(_) | Self::Data(_) | Self::Hole(_) => None,
+        };
+        target.and_then(|target| u64::try_from(target).ok()).ok_or(Errno::EINVAL)
+    }
+}
+
 /// What fallocate(2) shall do with a range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Allocation {

@@ -111,24 +111,7 @@ pub fn resolve(viewer: &Viewer, start: Path, path: &[u8], flags: WalkFlags) -> R
     if path.is_empty() {
         return if flags.contains(WalkFlags::EMPTY) { Ok(start) } else { Err(Errno::ENOENT) };
     }
-    let mut walk = Walk::new(viewer, start, path, flags)?;
-    loop {
-        match walk.advance_to_last()? {
-            Last::Here => break,
-            Last::Dot => walk.check_search()?,
-            Last::DotDot => walk.step_up()?,
-            Last::Name(name) => {
-                let child = walk.child(&name)?;
-                if walk.must_follow(&child) {
-                    walk.follow(&child)?;
-                    continue;
-                }
-                walk.at = child;
-            }
-        }
-        break;
-    }
-    walk.finish()
+    Walk::new(viewer, start, path, flags)?.complete()
 }
 
 /// The directory that holds the last component of `path`, and that component.
@@ -385,6 +368,30 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENOTDIR);
         }
         permission::check(&**inode, &self.viewer.credentials, Permission::EXECUTE)
+    }
+
+    /// Walks what is left of the path, links at its end included as the flags say.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub fn complete(mut self) -> Result<Path> {
+        loop {
+            match self.advance_to_last()? {
+                Last::Here => break,
+                Last::Dot => self.check_search()?,
+                Last::DotDot => self.step_up()?,
+                Last::Name(name) => {
+                    let child = self.child(&name)?;
+                    if self.must_follow(&child) {
+                        self.follow(&child)?;
+                        continue;
+                    }
+                    self.at = child;
+                }
+            }
+            break;
+        }
+        self.finish()
     }
 
     /// Where the walk ended.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::net::AF_UNIX;
 
 use crate::errno::{Errno, Result};
+use crate::fs;
 
 /// Bytes of the family field that starts every address.
 pub const FAMILY_BYTES: usize = 2;
@@ -40,10 +41,10 @@ impl Address {
         }
         match name.split_first() {
             None => Ok(Self::Unnamed),
-            Some((0, rest)) => Ok(Self::Abstract(copied(rest)?)),
+            Some((0, rest)) => Ok(Self::Abstract(fs::try_copy(rest)?)),
             Some(_) => {
                 let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-                Ok(Self::Path(copied(&name[..end])?))
+                Ok(Self::Path(fs::try_copy(&name[..end])?))
             }
         }
     }
@@ -73,13 +74,6 @@ impl Address {
     pub fn is_unnamed(&self) -> bool {
         matches!(self, Self::Unnamed)
     }
-}
-
-fn copied(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).map_err(|_| Errno::ENOMEM)?;
-    copy.extend_from_slice(bytes);
-    Ok(copy)
 }
 
 #[cfg(test)]

@@ -70,14 +70,7 @@ impl<S: Subject> FileOperations for TextFile<S> {
     }
 
     fn seek(&self, _file: &File, current: u64, to: SeekFrom) -> Result<u64> {
-        let target = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::Current(offset) => {
-                i64::try_from(current).ok().and_then(|current| current.checked_add(offset))
-            }
-            _ => None,
-        };
-        target.and_then(|target| u64::try_from(target).ok()).ok_or(Errno::EINVAL)
+        to.without_end(current)
     }
 }
 
