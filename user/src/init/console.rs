@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{
     ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, getpid, setsid, tcsetpgrp,
@@ -48,6 +49,9 @@ pub fn start_shell(command: Option<&str>, requests: &Requests) -> Result<Pid, Er
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
             requests.unblock_in_child();
+            if let Err(error) = restore_pipe_signal() {
+                eprintln!("init: programs will ignore SIGPIPE: {error}");
+            }
             if let Err(error) = take_console() {
                 eprintln!("init: cannot make the console a controlling terminal: {error}");
             }
@@ -56,6 +60,12 @@ pub fn start_shell(command: Option<&str>, requests: &Requests) -> Result<Pid, Er
             std::process::exit(own_shell(command));
         }
     }
+}
+
+/// Programs die of SIGPIPE, as they expect. Rust's runtime ignores it, and exec would hand that on.
+fn restore_pipe_signal() -> Result<(), Errno> {
+    // SAFETY: the default action runs no code of this program.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.map(drop)
 }
 
 /// Leads a new session with `/dev/console` as its terminal and standard descriptors.

@@ -14,7 +14,9 @@ pub fn pipelines(shell: &mut Shell) -> anyhow::Result<()> {
         "<two>",
     )?;
     expect(shell, "echo $(cat /proc/self/stat | cut -d ' ' -f 2)", "(cat)")?;
-    expect(shell, "yes | head -3 | wc -c", "6")
+    expect(shell, "yes | head -3 | wc -c", "6")?;
+    // Nothing that started the shell may have left a signal ignored: `yes` must die of SIGPIPE.
+    expect(shell, "grep SigIgn /proc/self/status | cut -f 2", "0000000000000000")
 }
 
 /// Loops, conditions, functions, and files between them.
