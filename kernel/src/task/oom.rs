@@ -9,7 +9,7 @@
 
 use alloc::sync::Arc;
 
-use arch::sync::atomic::{AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::id::Pid;
 use super::process::Process;
@@ -71,9 +71,22 @@ impl Moment {
     }
 }
 
+/// Somebody looks for a process to kill.
+static SEARCHING: AtomicBool = AtomicBool::new(false);
+
 /// Kills the process that frees the most memory, out of `total_pages`, and says so in the log. `before` is a moment before
-/// the attempt that failed.
+/// the attempt that failed. Where several threads find memory exhausted at once, one looks and the others wait for what comes of it.
 pub fn kill_one(total_pages: u64, before: Moment, search: Search) -> Killed {
+    // Acquire and release: who looks next sees whom the last one killed.
+    if SEARCHING.swap(true, Ordering::Acquire) {
+        return Killed::Pending;
+    }
+    let killed = search_and_kill(total_pages, before, search);
+    SEARCHING.store(false, Ordering::Release);
+    killed
+}
+
+fn search_and_kill(total_pages: u64, before: Moment, search: Search) -> Killed {
     let mut victim: Option<(i64, Arc<Process>)> = None;
     let mut pending = false;
     table::visit_processes(|process| {
