@@ -12,7 +12,7 @@ use crate::exec::stack::Strings;
 use crate::fs::{CloseOnExec, FileTable, OpenFlags, OpenRequest, Viewer, WalkFlags};
 use crate::memory::memory;
 use crate::task::Thread;
-use crate::{exec, fs, log_error, log_info, log_warn, scheduling, task};
+use crate::{cpu, exec, fs, log_error, log_info, log_warn, scheduling, task};
 
 /// Where the first program is looked for when the command line names none.
 const CANDIDATES: [&str; 4] = ["/init", "/sbin/init", "/bin/init", "/bin/sh"];
@@ -35,6 +35,7 @@ pub fn spawn(line: CommandLine, archive: Option<&'static [u8]>) {
 
 fn make_process(archive: Option<&[u8]>) {
     fs::initialize(archive);
+    cpu::name_silent_timers();
     // As Linux does (kernel/fork.c, `set_max_threads`): an eighth of memory for thread stacks, half of that a user's.
     let threads = (memory().total_frames() / 128).max(32);
     task::spawn_first(FileTable::new(), fs::initial_context(), threads, become_program)

@@ -2,15 +2,18 @@
 //!
 //! - [`handle`] is the machine's interrupt handler; [`register_irq`] attaches a device's.
 //! - [`Usage`] counts user, system, idle and interrupt time; [`enter_user_mode`] and [`leave_user_mode`] mark the border.
+//! - `timer_check` finds CPUs whose timer is silent.
 //! - `report` and `load` are what `/proc/stat` and `/proc/loadavg` show.
 
 mod interrupts;
 mod load;
 mod report;
+mod timer_check;
 mod usage;
 
 pub use interrupts::{handle, register_irq};
 pub(crate) use load::start as start_load_averages;
 pub use load::{LOAD_SHIFT, load_averages};
 pub use report::{blocked_count, context_switches, cpu_times, forks, running_count};
+pub(crate) use timer_check::{name_silent_timers, try_timer};
 pub use usage::{CpuTimes, Usage, charge_current, enter_user_mode, leave_user_mode};

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use arch::cpu::CpuId;
-use arch::sync::atomic::{AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arch::sync::{Irq, PerCpu, Rank, SpinLock};
 use sched::{Scheduler, policy};
 use spin::Once;
@@ -19,6 +19,8 @@ pub(crate) struct Cpu {
     pub timers: TimerQueue,
     /// The deadline that the machine's timer is set to, to save setting it again. Touched only by this CPU, interrupts off.
     pub programmed: AtomicU64,
+    /// Whether the machine's timer has ever interrupted here.
+    pub timer_works: AtomicBool,
     /// What the outgoing thread leaves to the incoming one.
     pub(super) handoff: Handoff,
     /// Ended threads whose memory is to be freed: a list through [`ThreadCore::next_dead`](super::ThreadCore).
@@ -89,6 +91,7 @@ impl Cpu {
         Self {
             timers: TimerQueue::new(),
             programmed: AtomicU64::new(u64::MAX),
+            timer_works: AtomicBool::new(false),
             handoff: Handoff::new(),
             dead: SpinLock::new(Rank::LEAF, None),
             usage: Usage::new(),
@@ -108,5 +111,6 @@ impl Cpu {
     /// The machine's timer fired: it is set to nothing any more.
     pub(crate) fn timer_fired(&self) {
         self.programmed.store(u64::MAX, Ordering::Relaxed);
+        self.timer_works.store(true, Ordering::Relaxed);
     }
 }

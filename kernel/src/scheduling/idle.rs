@@ -9,7 +9,7 @@ use sched::Leave;
 
 use super::cpus::{scheduler, this_cpu};
 use super::switch::{release_dead, schedule};
-use crate::cpu::start_load_averages;
+use crate::cpu::{self, start_load_averages};
 use crate::task::{self, Thread};
 
 /// Makes the calling context the CPU's own thread `idle`: from here on the CPU takes part in scheduling.
@@ -24,6 +24,7 @@ pub fn adopt_cpu(idle: Arc<Thread>) {
     if arch::current_cpu() == CpuId::BOOT {
         start_load_averages();
     }
+    cpu::try_timer(now);
 }
 
 /// Runs others whenever there are any, and halts otherwise. The last act of a CPU's start, after [`adopt_cpu`].

@@ -2,6 +2,8 @@
 
 use alloc::sync::Arc;
 
+use spin::Once;
+
 use super::ThreadCore;
 use super::switch::spawn;
 use crate::errno::Result;
@@ -9,13 +11,22 @@ use crate::task::Thread;
 
 /// Starts a kernel thread called `name` that runs `body` and ends. It has no user memory and gets no signals.
 ///
+/// No process holds such a thread, and neither does a timer that it waits for: it holds itself until `body` returns.
+///
 /// # Errors
 /// `ENOMEM`.
 pub fn spawn_kernel_thread(
     name: &str,
     body: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<Thread>> {
-    let thread = Thread::new_kernel(name, ThreadCore::new_kernel(body)?);
+    let own = Arc::new(Once::new());
+    let held = Arc::clone(&own);
+    let core = ThreadCore::new_kernel(move || {
+        body();
+        drop(held);
+    })?;
+    let thread = Thread::new_kernel(name, core);
+    own.call_once(|| Arc::clone(&thread));
     spawn(&thread);
     Ok(thread)
 }
