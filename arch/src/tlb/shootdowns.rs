@@ -47,7 +47,7 @@ impl Shootdowns {
         }
     }
 
-    /// See [`enable_pcids`].
+    /// See [`enable_pcids`](super::enable_pcids).
     pub fn enable_pcids(&self) {
         self.pcids.store(true, Ordering::Relaxed);
     }

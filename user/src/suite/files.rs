@@ -543,7 +543,7 @@ fn splice_and_tee_between_pipes() {
     assert_eq!(ok!(SYS_splice, first_read, 0, second_write, 0, 100, 0), 10);
     fails!(EAGAIN: SYS_tee, first_read, second_write, 9, NONBLOCK);
     ok!(SYS_close, second_write);
-    assert_eq!(read_all(second_read as i32), b"0120123456789");
+    assert_eq!(read_all(second_read), b"0120123456789");
     ok!(SYS_close, first_write);
     let target = open(c"copy", O_CREAT | O_RDWR);
     assert_eq!(ok!(SYS_splice, first_read, 0, target, 0, 9, 0), 0, "end of file");
