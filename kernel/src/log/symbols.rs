@@ -10,7 +10,7 @@ const MAGIC: &[u8; 8] = b"KSYMSv1\0";
 const HEADER: usize = 16;
 const ENTRY: usize = 16;
 
-/// The reserved space. The compiler sees only zeros, the linked image holds more: hence the `black_box` in `lookup`.
+/// The reserved space. The compiler sees only zeros, the linked image holds more: hence the `black_box` in `caller`.
 #[used]
 #[unsafe(link_section = ".ksyms")]
 static RESERVE: [u8; RESERVED] = [0; RESERVED];
