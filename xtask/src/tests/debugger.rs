@@ -14,8 +14,9 @@ use crate::{debug, symbols, workspace};
 
 /// What the guest runs: the part of the suite that forks.
 const FORKING_PROGRAM: &str = "/tests/suite fork";
-/// Names of functions that carry out fork(2); the last part of the path counts.
-const FORK_NAMES: [&str; 4] = ["fork", "sys_fork", "do_fork", "fork_process"];
+/// How the paths of the functions that carry out fork(2) end. Other parts of a process are copied by functions of that name
+/// too, but some of those at an execve(2) as well.
+const FORK_PATHS: [&str; 2] = ["task::fork::fork", "AddressSpace>::fork"];
 /// How many breakpoint registers the processor has.
 const BREAKPOINT_REGISTERS: usize = 4;
 
@@ -41,7 +42,7 @@ fn stops_in_fork(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<()> {
     let functions = symbols::functions(&std::fs::read(boot.kernel())?)?;
     let candidates = fork_functions(&functions);
     if candidates.is_empty() {
-        bail!("no function of the kernel is called {}", FORK_NAMES.join(" or "));
+        bail!("no function of the kernel is called {}", FORK_PATHS.join(" or "));
     }
     let mut script = tempfile::NamedTempFile::new()?;
     for function in &candidates {
@@ -64,10 +65,8 @@ fn stops_in_fork(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<()> {
 
 /// The functions that carry out fork(2), at most as many as can be broken at.
 fn fork_functions(functions: &[Function]) -> Vec<&Function> {
-    let last_part = |function: &Function| {
-        function.name.rsplit("::").next().is_some_and(|part| FORK_NAMES.contains(&part))
-    };
-    functions.iter().filter(|function| last_part(function)).take(BREAKPOINT_REGISTERS).collect()
+    let forks = |function: &&Function| FORK_PATHS.iter().any(|path| function.name.ends_with(path));
+    functions.iter().filter(forks).take(BREAKPOINT_REGISTERS).collect()
 }
 
 #[cfg(test)]
@@ -75,8 +74,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fork_is_found_by_the_last_part_of_its_path() {
-        let names = ["kernel::process::fork::fork", "kernel::fork::table", "mm::space::sys_fork"];
+    fn fork_is_found_by_the_end_of_its_path() {
+        let names = [
+            "kernel::task::fork::fork",
+            "kernel::fs::table::FileTable::fork",
+            "mm::space::fork::<impl mm::space::AddressSpace>::fork",
+        ];
         let functions = names.map(|name| Function { address: 1, size: 1, name: name.into() });
         let found: Vec<_> =
             fork_functions(&functions).iter().map(|function| function.name.as_str()).collect();
