@@ -11,7 +11,7 @@
 //! Invariant: whoever takes an interest off the list asks its file afterwards, and a wake-up enters it again unless it
 //! is in the list; both under the list's lock, so no event falls in between.
 //!
-//! Locks: `interests` (sleeping mutex) guards the set; `NESTING` (sleeping mutex, before it) changes that put one
+//! Locks: `collecting` (sleeping mutex) comes first; `interests` (sleeping mutex) guards the set; `NESTING` (sleeping mutex, before it) changes that put one
 //! instance into another; the list's lock has rank `LEAF` and interrupts off, because wake-ups come from anywhere.
 
 mod calls;
@@ -39,6 +39,8 @@ pub struct EventPoll {
     interests: Mutex<Set>,
     /// Interests that may have something to report.
     ready: SpinLock<LinkedList<Interests>, Irq>,
+    /// Held by the thread that collects events: others find the list as that one leaves it.
+    collecting: Mutex<()>,
     /// The instances that watch this one. Touched with the nesting mutex held.
     parents: Mutex<Vec<Weak<EventPoll>>>,
     /// Who waits for events; observed by instances that this one is nested in.
@@ -60,6 +62,7 @@ impl EventPoll {
         Arc::new(Self {
             interests: Mutex::new(set),
             ready: SpinLock::new(Rank::LEAF, LinkedList::new(Interests::NEW)),
+            collecting: Mutex::new(()),
             parents: Mutex::new(Vec::new()),
             waiters: WaitQueue::new(),
         })
@@ -155,7 +158,7 @@ impl EventPoll {
         !self.ready.lock().is_empty()
     }
 
-    /// Hands up to `max` events to `report`, in the order in which they came. Returns how many.
+    /// Hands up to `max` events to `report`, in the order in which they came, one of each file. Returns how many.
     ///
     /// # Errors
     /// That of `report` if it fails for the first event; what it does not take is reported again later.
@@ -164,12 +167,16 @@ impl EventPoll {
         max: usize,
         mut report: impl FnMut(usize, PollEvents, u64) -> Result<()>,
     ) -> Result {
+        let collecting = self.collecting.lock();
         let mut count = 0;
+        // What is entered from now on is for the next collector: a file that is woken while it is reported must not be reported
+        // twice.
+        let mut batch = self.ready.lock().take();
         // Level-triggered interests go back only after the last one was asked, or this would never end.
         let mut again = LinkedList::new(Interests::NEW);
         let mut failure = None;
         while count < max {
-            let Some(interest) = self.ready.lock().pop_front() else { break };
+            let Some(interest) = self.pop(&mut batch) else { break };
             let Some((found, data)) = self.ask(&interest) else { continue };
             if let Err(error) = report(count, found, data) {
                 self.defer(interest, &mut again);
@@ -181,11 +188,18 @@ impl EventPoll {
                 self.defer(interest, &mut again);
             }
         }
-        self.put_back(again);
+        self.put_back(batch, again);
+        drop(collecting);
         match failure {
             Some(error) if count == 0 => Err(error),
             _ => Ok(count),
         }
+    }
+
+    /// The next of those that this collector took. Under the list's lock, like every step that unlinks an interest.
+    fn pop(&self, batch: &mut LinkedList<Interests>) -> Option<Arc<Interest>> {
+        let _ready = self.ready.lock();
+        batch.pop_front()
     }
 
     /// Keeps `interest` in `again` unless a wake-up has entered it in the list meanwhile. Under the list's lock, like
@@ -213,15 +227,17 @@ impl EventPoll {
         (!found.is_empty()).then_some((found, settings.data))
     }
 
-    /// Puts interests back at the end of the list. Others that wait find them there.
-    fn put_back(&self, mut interests: LinkedList<Interests>) {
+    /// Puts those that were not asked back at the front of the list and those that are asked again at its end. Others that
+    /// wait find them there.
+    fn put_back(&self, rest: LinkedList<Interests>, mut interests: LinkedList<Interests>) {
+        self.ready.lock().front_mut().splice_before(rest);
         while let Some(interest) = interests.pop_front() {
             let mut ready = self.ready.lock();
             if !interest.is_listed() {
                 ready.push_back(interest);
             }
         }
-        if self.may_be_ready() && self.waiters.has_waiters() {
+        if self.may_be_ready() {
             self.waiters.wake_one();
         }
     }
@@ -295,6 +311,17 @@ mod tests {
         }
     }
 
+    /// A file that always has something to report.
+    #[derive(Default)]
+    struct Ready(WaitQueue);
+
+    impl FileOperations for Ready {
+        fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
+            table.watch(&self.0);
+            PollEvents::READABLE
+        }
+    }
+
     fn open(operations: Arc<dyn FileOperations>) -> Arc<File> {
         let owner = Credentials::root(Account::of(0));
         let inode = AnonymousInode::new(AnonymousKind::Object("[test]"), &owner, None);
@@ -329,5 +356,20 @@ mod tests {
         let _nothing = poll.collect(1, |_, _, _| Ok(()));
         poll.interests.lock().sweep();
         assert!(interest.upgrade().is_none(), "it observes a queue that nobody wakes");
+    }
+
+    #[test]
+    fn a_file_that_is_woken_while_it_is_reported_is_reported_once() {
+        let poll = EventPoll::new();
+        let operations = Arc::new(Ready::default());
+        let file = open(operations.clone());
+        let _interest = interest_in(&poll, &file);
+        for _ in 0..3 {
+            let collected = poll.collect(8, |_, _, _| {
+                operations.0.wake_all();
+                Ok(())
+            });
+            assert_eq!(collected, Ok(1));
+        }
     }
 }
