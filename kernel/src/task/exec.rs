@@ -13,6 +13,7 @@ use super::credentials::Credentials;
 use super::family;
 use super::image::Image;
 use super::oom;
+use super::status::{CoreFile, ExitStatus};
 use super::table;
 use super::thread::{Name, Thread};
 use crate::errno::{Errno, Result};
@@ -129,7 +130,13 @@ fn unshare_files(thread: &Thread) {
     let shared = thread.replace_files(Some(own));
     drop(shared);
     if let Err(errno) = thread.files().close_on_exec() {
-        // Closing reports what a device could not write; the program that could have known is gone.
-        crate::log_debug!("closing files for execve: {errno}");
+        // There is no memory to take them out of the table. The new program must not get to see them, and there is no old
+        // one to go back to.
+        crate::log_error!(
+            "process {} ends: files cannot be closed for execve: {errno}",
+            thread.process().pid()
+        );
+        let status = ExitStatus::Killed(Signal::SIGKILL, CoreFile::Absent);
+        send::begin_exit(&mut thread.process().signals(), status);
     }
 }
