@@ -53,8 +53,9 @@ fn visit(shell: &mut Shell, keys: &str, shown: &str) -> anyhow::Result<()> {
     // The status line, which vi draws when it is ready for keys.
     shell.wait_for("/tmp/note ")?;
     shell.press(keys)?;
-    // vi redraws only what has changed: the last word appears in any case.
-    shell.wait_for(shown.rsplit(' ').next().unwrap_or(shown))?;
+    // vi may draw between any two keys, so no word need appear in one piece; but the cursor comes to
+    // stand behind the last letter only when everything before it is drawn.
+    shell.wait_for(&cursor_at(1, shown.len() + 1))?;
     shell.press(ESCAPE)?;
     // Escape alone ends the typing; with a key close behind it would be taken for a function key.
     shell.wait_for("- /tmp/note [Modified]")?;
@@ -62,9 +63,21 @@ fn visit(shell: &mut Shell, keys: &str, shown: &str) -> anyhow::Result<()> {
     shell.until_prompt().map(drop)
 }
 
+/// What places the terminal's cursor; both are counted from 1 (ECMA-48, CUP).
+fn cursor_at(row: usize, column: usize) -> String {
+    format!("{ESCAPE}[{row};{column}H")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_drawn_in_two_pieces_ends_with_the_cursor_behind_it() {
+        let drawn = ", agai\x1b[1;20H\x1b[1;20Hn\x1b[1;21H";
+        assert!(drawn.ends_with(&cursor_at(1, "hello from vi, again".len() + 1)));
+        assert!(!drawn.contains("again"));
+    }
 
     #[test]
     fn the_blocks_make_up_the_size() {
