@@ -10,6 +10,7 @@ use super::memory::window;
 use super::simulation::Machine;
 use crate::addr::{Frame, PAGE_SHIFT, PhysAddr, VirtAddr};
 use crate::context::Access;
+use crate::cpu::CpuId;
 use crate::paging::{Entry, EntryFlags, LEVELS};
 
 /// What a walk has permitted so far: the AND of the flags on the way (for no-execute, the OR).
@@ -100,14 +101,41 @@ impl Mmu {
         }
     }
 
-    /// Walks from the lowest cached table, sets accessed and dirty bits, and caches the tables on the way.
-    fn walk(&mut self, address: u64, access: Access) -> Option<Translation> {
+    /// The lowest table on the way to `address` that is cached, or the root.
+    fn nearest_table(&self, address: u64) -> Option<(u32, Structure)> {
         let cached = (1..LEVELS).find_map(|level| {
             let found = self.structures.get(&(self.pcid, level, prefix(address, level)))?;
             Some((level, *found))
         });
         let top = || Some((LEVELS, Structure { table: self.root?, permission: Permission::FULL }));
-        let (mut level, mut at) = cached.or_else(top)?;
+        cached.or_else(top)
+    }
+
+    /// The frame that a load at `address` would reach. Changes nothing, here or in the tables.
+    fn peek(&self, address: u64) -> Option<Frame> {
+        if let Some(cached) = self.pages.get(&(self.pcid, address >> PAGE_SHIFT)) {
+            return Some(cached.frame);
+        }
+        let (mut level, mut at) = self.nearest_table(address)?;
+        loop {
+            let slot = entry(at.table, (address >> shift(level)) as usize & 511);
+            let value = Entry::from_bits(slot.load(Ordering::SeqCst));
+            let permission = at.permission.through(value);
+            if !value.is_present() || !permission.allows(Access::Read) {
+                return None;
+            }
+            if level == 1 || value.is_huge() {
+                let inside = (address >> PAGE_SHIFT) & ((1 << (9 * (level - 1))) - 1);
+                return Some(value.frame().offset(inside));
+            }
+            level -= 1;
+            at = Structure { table: value.frame(), permission };
+        }
+    }
+
+    /// Walks from the lowest cached table, sets accessed and dirty bits, and caches the tables on the way.
+    fn walk(&mut self, address: u64, access: Access) -> Option<Translation> {
+        let (mut level, mut at) = self.nearest_table(address)?;
         loop {
             let slot = entry(at.table, (address >> shift(level)) as usize & 511);
             let value = Entry::from_bits(slot.load(Ordering::SeqCst));
@@ -203,6 +231,25 @@ pub fn store(address: VirtAddr, value: u8) -> Option<()> {
 #[must_use]
 pub fn fetch(address: VirtAddr) -> Option<u8> {
     touch(address, Access::Execute, |byte| byte.load(Ordering::SeqCst))
+}
+
+/// What a processor may do at any moment without having been asked: it walks towards `address` and keeps what it finds,
+/// tables and page. A walk that ends nowhere is no fault, so it discards nothing.
+pub fn speculate(address: VirtAddr) {
+    let machine = Machine::current();
+    machine.poll();
+    let mut mmu = machine.mmu(super::current_cpu());
+    let found = mmu.walk(address.as_u64(), Access::Read);
+    if let Some(found) = found.filter(|found| found.permission.allows(Access::Read)) {
+        let key = (mmu.pcid, address.as_u64() >> PAGE_SHIFT);
+        mmu.pages.entry(key).or_insert(found);
+    }
+}
+
+/// The frame that a load at `address` on `cpu` would reach at this instant, by its TLB or by the tables. Leaves no trace.
+#[must_use]
+pub fn peek(cpu: CpuId, address: VirtAddr) -> Option<Frame> {
+    Machine::current().mmu(cpu).peek(address.as_u64())
 }
 
 fn touch<R>(address: VirtAddr, access: Access, act: impl FnOnce(&AtomicU8) -> R) -> Option<R> {

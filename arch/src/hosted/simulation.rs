@@ -7,7 +7,7 @@
 use core::cell::Cell;
 use std::boxed::Box;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread_local;
 use std::time::Duration;
 
@@ -38,7 +38,11 @@ struct Cpu {
 pub struct Machine {
     cpus: [Cpu; SIMULATED_CPUS],
     shootdowns: Shootdowns,
+    observer: Mutex<Option<Observer>>,
 }
+
+/// Called when an interrupt is under way: sent, and not taken by anybody.
+type Observer = Arc<dyn Fn() + Send + Sync>;
 
 thread_local! {
     static MACHINE: Cell<Option<&'static Machine>> = const { Cell::new(None) };
@@ -49,7 +53,11 @@ impl Machine {
     #[must_use]
     pub fn new() -> &'static Self {
         let cpus = core::array::from_fn(|_| Cpu::default());
-        Box::leak(Box::new(Self { cpus, shootdowns: Shootdowns::new() }))
+        Box::leak(Box::new(Self {
+            cpus,
+            shootdowns: Shootdowns::new(),
+            observer: Mutex::new(None),
+        }))
     }
 
     /// The machine of this host thread.
@@ -81,6 +89,12 @@ impl Machine {
         &self.shootdowns
     }
 
+    /// Calls `observer` on the sender's thread each time that interrupts have been sent and none has been taken: the moment at
+    /// which the tables are new and the TLBs of others are old.
+    pub fn observe_interrupts(&self, observer: impl Fn() + Send + Sync + 'static) {
+        *lock(&self.observer) = Some(Arc::new(observer));
+    }
+
     pub(super) fn mmu(&self, cpu: CpuId) -> MutexGuard<'_, Mmu> {
         lock(&self.cpus[cpu.index()].mmu)
     }
@@ -96,6 +110,10 @@ impl Machine {
     /// Interrupts `targets`. A CPU that no host thread plays is played by the sender for the occasion.
     pub(super) fn interrupt(&'static self, targets: &CpuMask) {
         let sender = super::current_cpu();
+        let observer = lock(&self.observer).clone();
+        if let Some(observe) = observer {
+            observe();
+        }
         let is_live = |cpu: &CpuId| self.cpus[cpu.index()].live.load(Ordering::SeqCst);
         if targets.iter().any(|cpu| is_live(&cpu)) {
             // An interrupt takes a while to arrive. What the others do in that while is what tests are after.

@@ -95,6 +95,8 @@ impl AddressSpace {
                 let new = fixed_target(address, new_length, old)?;
                 self.check_growth(state, &vma, old_length, new_length, limits)?;
                 dropped.replaced = self.clear(state, new, gather)?;
+                // What was there goes everywhere before something else comes, as in I6.
+                gather.flush_now();
                 let kept = self.shrink(state, old, new_length, gather, dropped)?;
                 self.relocate(state, kept, new, Leave::Nothing, gather)
             }

@@ -1,6 +1,8 @@
 //! A simulated machine for tests: memory, CPUs with stale TLBs, and users that run on them.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod watch;
+
 use std::sync::Arc;
 
 use arch::addr::{PAGE_SIZE, VirtAddr};
@@ -117,6 +119,22 @@ impl User {
     /// Stores a byte.
     pub fn write(&mut self, address: u64, value: u8) -> Result<(), FaultError> {
         self.retry(address, Access::Write, |address| arch::mmu::store(address, value))
+    }
+
+    /// Fetches an instruction byte.
+    pub fn fetch(&mut self, address: u64) -> Result<u8, FaultError> {
+        self.retry(address, Access::Execute, arch::mmu::fetch)
+    }
+
+    /// Lets the CPU walk towards `address` of its own accord, as processors do.
+    pub fn speculate(&mut self, address: u64) {
+        arch::set_current_cpu(self.cpu);
+        arch::mmu::speculate(VirtAddr::new_truncate(address));
+    }
+
+    /// Lets operations on spaces run on this user's CPU from now on.
+    pub fn take_turn(&self) {
+        arch::set_current_cpu(self.cpu);
     }
 
     fn retry<R>(
