@@ -3,11 +3,13 @@
 //! Nothing here knows the kernel from within. Every program runs unchanged on Linux, and that is how the
 //! [`suite`] is judged first.
 //!
+//! - [`bench`]: the benchmark program, whose figures are compared between kernels.
 //! - [`init`]: the first process: mounts, console shell, orphans, orderly power-off.
 //! - [`shell`]: the small shell for root file systems without busybox.
 //! - [`suite`]: the guest test suite, with a harness of its own.
 //! - [`mod@sys`]: system calls by number, without a C library in between.
 
+pub mod bench;
 pub mod init;
 pub mod shell;
 pub mod suite;
