@@ -7,6 +7,7 @@ use core::fmt;
 
 use crate::addr::VirtAddr;
 use crate::context::Access;
+use crate::tlb::Sent;
 
 /// A maskable interrupt, acknowledged by the machine layer. TLB shootdowns never get this far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +23,18 @@ pub enum Interrupt {
     Device(u8),
 }
 
+/// Something below the kernel proper that its trace shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MachineEvent {
+    /// A TLB shootdown was completed.
+    Shootdown(Sent),
+    /// A shared page table of this level was copied.
+    PathCopy {
+        /// 1 for a table whose entries map pages.
+        level: u32,
+    },
+}
+
 /// The functions that the machine layer calls. Registered once, by `arch::init`.
 #[derive(Clone, Copy, Debug)]
 pub struct Handlers {
@@ -35,6 +48,8 @@ pub struct Handlers {
     pub page_fault: fn(VirtAddr, Access) -> bool,
     /// A line for the kernel's log.
     pub log: fn(fmt::Arguments<'_>),
+    /// Something happened that a trace should show. Anywhere; takes no lock.
+    pub trace: fn(MachineEvent),
 }
 
 /// A message from one CPU to others.

@@ -29,6 +29,7 @@ pub use state::Shootdowns;
 
 use crate::addr::{Frame, VirtAddr};
 use crate::cpu::AtomicCpuMask;
+use crate::events::MachineEvent;
 use crate::machine;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::{interrupts, preempt};
@@ -167,6 +168,7 @@ impl Context {
     pub fn flush(&self, range: Range, tables: Tables) -> Sent {
         preempt::disable();
         let sent = state().flush(&Machine, self, range, tables);
+        machine::trace(MachineEvent::Shootdown(sent));
         preempt::enable();
         sent
     }
@@ -176,6 +178,7 @@ impl Context {
         preempt::disable();
         state().deactivate(&Machine, self);
         let sent = state().flush(&Machine, self, Range::All, Tables::Freed);
+        machine::trace(MachineEvent::Shootdown(sent));
         preempt::enable();
         debug_assert!(
             self.active.load(Ordering::SeqCst).is_empty(),

@@ -29,4 +29,5 @@ pub mod socket;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod tty;

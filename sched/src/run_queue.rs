@@ -135,6 +135,7 @@ impl<T: Schedulable> RunQueue<T> {
         let core = task.task();
         core.set_slot(slot);
         core.note_queued(now);
+        task.was_queued(self.cpu, event);
         let view = view_of(core, &parameters, slot);
         let end = match event {
             Event::Preempted if !self.turn_is_over(&parameters, now) => End::Head,

@@ -9,7 +9,7 @@ use arch::time::Nanos;
 
 use crate::parameters::Parameters;
 use crate::park::ParkState;
-use crate::policy::Memory;
+use crate::policy::{Event, Memory};
 use crate::slots::Slot;
 
 /// A task's number, never used again. (Thread ids are, and change hands at execve.)
@@ -20,6 +20,9 @@ pub struct TaskId(pub u64);
 pub trait Schedulable: Send + Sync {
     /// The embedded scheduling state.
     fn task(&self) -> &TaskCore;
+
+    /// Called whenever the task has been queued on `cpu`, under that queue's lock: for a trace. Must take no lock.
+    fn was_queued(&self, _cpu: CpuId, _event: Event) {}
 }
 
 /// The scheduling state of one task.

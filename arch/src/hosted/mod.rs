@@ -38,6 +38,9 @@ pub fn set_current_cpu(cpu: CpuId) {
     CURRENT.set(cpu);
 }
 
+/// Accepts an event that no trace will show.
+pub fn trace(_event: crate::events::MachineEvent) {}
+
 /// A pause in a spin loop: takes a waiting interrupt, and lets other host threads run.
 pub fn relax() {
     #[cfg(loom)]

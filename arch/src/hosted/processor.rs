@@ -92,6 +92,18 @@ pub mod clock {
         Nanos(NOW.load(Ordering::Relaxed))
     }
 
+    /// The clock, which is its own counter; never 0, so that it can tell a time from none.
+    #[must_use]
+    pub fn ticks() -> u64 {
+        now().0.max(1)
+    }
+
+    /// The counter's value at the clock's zero.
+    #[must_use]
+    pub fn first_ticks() -> u64 {
+        0
+    }
+
     /// Moves the clock forward.
     pub fn advance(span: Nanos) {
         NOW.fetch_add(span.0, Ordering::Relaxed);

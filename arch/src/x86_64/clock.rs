@@ -42,6 +42,18 @@ pub fn now() -> Nanos {
     Nanos(((u128::from(ticks) * u128::from(FACTOR.load(Ordering::Relaxed))) >> 32) as u64)
 }
 
+/// The time-stamp counter as it is, for time stamps that are put in order later. Not ordered with other instructions.
+#[must_use]
+pub fn ticks() -> u64 {
+    tsc::read_unordered()
+}
+
+/// What [`ticks`] was at the clock's zero.
+#[must_use]
+pub fn first_ticks() -> u64 {
+    BASE.load(Ordering::Relaxed)
+}
+
 /// What the clock counts with, for the log.
 #[must_use]
 pub fn source_name() -> &'static str {

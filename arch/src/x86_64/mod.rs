@@ -23,7 +23,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::boot::BootInfo;
 use crate::cpu::{CpuId, CpuMask};
-use crate::events::Handlers;
+use crate::events::{Handlers, MachineEvent};
 
 mod acpi;
 mod acpi_handler;
@@ -71,6 +71,13 @@ static HANDLERS: AtomicPtr<Handlers> = AtomicPtr::new(core::ptr::null_mut());
 fn handlers() -> Option<&'static Handlers> {
     // SAFETY: null, or the `&'static Handlers` that `init` stored. Acquire pairs with its release.
     unsafe { HANDLERS.load(Ordering::Acquire).as_ref() }
+}
+
+/// Tells the kernel's trace of `event`; lost before `init` registers the kernel's handlers.
+pub fn trace(event: MachineEvent) {
+    if let Some(handlers) = handlers() {
+        (handlers.trace)(event);
+    }
 }
 
 /// Writes a line to the kernel's log; lost before `init` registers one.

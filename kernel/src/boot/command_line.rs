@@ -31,6 +31,8 @@ pub struct CommandLine {
     pub trace_system_calls: bool,
     /// `sched=NAME`: the fair policy to start with.
     pub policy: Option<String>,
+    /// `trace=N`: how many records the trace keeps per CPU; 0 for no trace.
+    pub trace_records: Option<usize>,
     /// `maxcpus=N`: start no more than this many CPUs.
     pub maximum_cpus: Option<usize>,
     /// `panic_test` or `panic_test=overflow`: how to die once everything runs.
@@ -50,6 +52,7 @@ impl CommandLine {
             log_level: None,
             trace_system_calls: false,
             policy: None,
+            trace_records: None,
             maximum_cpus: None,
             panic_test: None,
             complaints: Vec::new(),
@@ -81,6 +84,10 @@ impl CommandLine {
             ("strace", Some("1")) => self.trace_system_calls = true,
             ("strace", Some("0")) => self.trace_system_calls = false,
             ("sched", Some(policy)) => self.policy = Some(policy.into()),
+            ("trace", Some(count)) => match count.parse() {
+                Ok(count) => self.trace_records = Some(count),
+                Err(_) => self.complaints.push(word),
+            },
             ("maxcpus", Some(count)) => match count.parse() {
                 Ok(count) if count > 0 => self.maximum_cpus = Some(count),
                 _ => self.complaints.push(word),
@@ -137,10 +144,12 @@ mod tests {
 
     #[test]
     fn switches_are_recognised() {
-        let line = CommandLine::parse("  strace=1 sched=rr panic_test maxcpus=2 console=ttyS0 ");
+        let line =
+            CommandLine::parse("  strace=1 sched=rr panic_test trace=64 maxcpus=2 console=ttyS0 ");
         assert!(line.trace_system_calls);
         assert_eq!(line.panic_test, Some(PanicTest::Assertion));
         assert_eq!((line.policy.as_deref(), line.maximum_cpus), (Some("rr"), Some(2)));
+        assert_eq!(line.trace_records, Some(64));
         assert!(line.arguments.is_empty() && line.complaints.is_empty());
     }
 }

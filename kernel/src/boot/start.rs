@@ -13,7 +13,7 @@ use super::first_program;
 use crate::scheduling::ThreadCore;
 use crate::task::Thread;
 use crate::{
-    cpu, device, fs, log, log_error, log_info, log_warn, memory, scheduling, syscall, tty,
+    cpu, device, fs, log, log_error, log_info, log_warn, memory, scheduling, syscall, trace, tty,
 };
 
 /// The ISA interrupt line of the first serial port.
@@ -24,6 +24,7 @@ static HANDLERS: Handlers = Handlers {
     preempt: scheduling::preempt,
     page_fault: memory::fault::in_kernel,
     log: log::machine_line,
+    trace: trace::machine_event,
 };
 
 /// Brings the system up and never returns: this becomes the idle thread of the boot CPU.
@@ -42,6 +43,10 @@ pub unsafe fn start(boot: &'static BootInfo) -> ! {
     fs::set_command_line(boot.command_line);
     greet(boot, &line);
     arch::init(boot, &HANDLERS);
+    let records = line.trace_records.unwrap_or(trace::DEFAULT_RECORDS);
+    if !trace::initialize(arch::cpu_count(), records) && records > 0 {
+        log_warn!("no memory for a trace of {records} records per CPU");
+    }
     initialize_scheduling(&line);
     scheduling::adopt_cpu(idle_thread(CpuId::BOOT));
     initialize_devices();

@@ -12,6 +12,7 @@ use spin::Once;
 use super::usage::Mode;
 use crate::errno::{Errno, Result};
 use crate::scheduling::{self, carry_out, scheduler, this_cpu_part};
+use crate::trace::{self, Event};
 use crate::{device, log, task};
 
 /// How many ISA interrupt lines there are.
@@ -45,13 +46,26 @@ pub fn handle(interrupt: Interrupt) {
     };
     let usage = &this_cpu_part().usage;
     let interrupted = usage.enter(Mode::Interrupt, &current, clock::now());
+    let (kind, line) = trace_words(interrupt);
+    trace::record(Event::Interrupt, current.tid(), kind, line);
     match interrupt {
         Interrupt::Timer => timer(),
         Interrupt::Reschedule => scheduling::look(),
         Interrupt::Device(line) => run_device_handler(line),
         Interrupt::Call => {}
     }
+    trace::record(Event::InterruptEnd, current.tid(), kind, 0);
     usage.enter(interrupted, &current, clock::now());
+}
+
+/// How a trace tells interrupts apart.
+fn trace_words(interrupt: Interrupt) -> (u64, u64) {
+    match interrupt {
+        Interrupt::Timer => (0, 0),
+        Interrupt::Reschedule => (1, 0),
+        Interrupt::Call => (2, 0),
+        Interrupt::Device(line) => (3, line.into()),
+    }
 }
 
 /// The machine's timer: expires timers, ends slices, and is set again.

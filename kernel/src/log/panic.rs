@@ -65,5 +65,6 @@ fn print(cpu: CpuId, info: &PanicInfo<'_>) {
         }
         None => record(Level::Emergency, format_args!("  {address:#018x} ?")),
     });
+    crate::trace::log_last(Level::Emergency);
     crate::memory::log_counters(Level::Emergency);
 }

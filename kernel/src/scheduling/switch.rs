@@ -16,6 +16,7 @@ use super::cpus::{Cpu, scheduler, this_cpu};
 use super::preemption::carry_out;
 use super::thread_core::{Machine, Start};
 use crate::task::{self, Thread};
+use crate::trace::{self, Event};
 
 /// The note from the outgoing to the incoming thread of one CPU. Touched by that CPU only, with interrupts off.
 pub(super) struct Handoff(UnsafeCell<Option<(Arc<Thread>, Fate)>>);
@@ -68,6 +69,7 @@ fn switch_away(leave: Leave) {
     mem::forget(guard);
     let this = this_cpu();
     this.usage.switch(&previous, &next, now);
+    trace::record(Event::Switch, previous.tid(), next.tid().into(), leave as u64);
     let (from, to) = (previous.scheduling.machine(), next.scheduling.machine());
     // SAFETY: interrupts are off and the queue's lock is held, so `previous` (the caller) and `next`
     // (chosen for this CPU by `sched`, off every other CPU) are in this CPU's hands.

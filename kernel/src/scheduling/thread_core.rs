@@ -18,6 +18,7 @@ use arch::fpu::ExtendedState;
 use arch::thread::{KernelContext, KernelStack};
 use arch::time::Nanos;
 use mm::AddressSpace;
+use sched::policy::Event;
 use sched::{Parameters, ParkMode, Phase, Schedulable, TaskCore};
 use spin::Once;
 
@@ -28,6 +29,7 @@ use super::switch::begin;
 use crate::errno::{Errno, Result};
 use crate::task::{self, Thread};
 use crate::time::Timer;
+use crate::trace;
 
 /// What a thread runs first.
 pub(super) enum Start {
@@ -318,6 +320,16 @@ impl core::fmt::Debug for ThreadCore {
 impl Schedulable for Thread {
     fn task(&self) -> &TaskCore {
         &self.scheduling.task
+    }
+
+    fn was_queued(&self, cpu: CpuId, event: Event) {
+        let kind = match event {
+            Event::Woken | Event::Spawned => trace::Event::Wake,
+            Event::Migrated => trace::Event::Migrate,
+            // The switch away from it says the same.
+            _ => return,
+        };
+        trace::record(kind, self.tid(), cpu.index() as u64, 0);
     }
 }
 

@@ -18,6 +18,7 @@ use super::state::{ProcessSignals, StopNews};
 use super::{handler, mask, stop, timers};
 use crate::errno::Errno;
 use crate::task::{CoreFile, ExitStatus, Thread, family, notify};
+use crate::trace::{self, Event};
 
 /// restart_syscall(2).
 const RESTART_SYSCALL: u64 = linux_raw_sys::general::__NR_restart_syscall as u64;
@@ -116,6 +117,7 @@ fn deliver_one(
                     if restarting { Before::RestartingHandler } else { Before::OtherHandler };
                 call.settle(before, context);
             }
+            trace::record(Event::SignalDeliver, thread.tid(), signal.number().into(), 0);
             handler::start(thread, context, signal, &info, &action);
         }
         Found::StopSignal { signal, unless_orphaned } => {

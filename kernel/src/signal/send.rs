@@ -20,7 +20,8 @@ use crate::errno::{Errno, Result};
 use crate::scheduling::{self, WakeMask};
 use crate::task::family::FamilyGuard;
 use crate::task::group::ProcessGroup;
-use crate::task::{Attention, CoreFile, ExitStatus, Process, Thread};
+use crate::task::{Attention, CoreFile, ExitStatus, Process, Thread, Tid};
+use crate::trace::{self, Event};
 
 /// Sends `signal` to a process: any of its threads may take it.
 ///
@@ -168,6 +169,9 @@ fn post(
     if state.exit.is_some() {
         return Ok(());
     }
+    let subject = target.or(state.main_thread()).map_or(Tid::KERNEL, Thread::tid);
+    let whole_process = u64::from(target.is_none());
+    trace::record(Event::SignalSend, subject, signal.number().into(), whole_process);
     cancel_opposites(state, signal);
     if is_discarded(state, target, signal) {
         return Ok(());

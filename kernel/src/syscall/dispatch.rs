@@ -4,10 +4,11 @@ use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use linux_raw_sys::general as abi;
 
-use super::{Caller, table, trace};
+use super::{Caller, Syscall, table, trace};
 use crate::errno::{Errno, Result};
 use crate::log_warn;
 use crate::memory::{CALL_CREDIT_KIB, memory};
+use crate::trace::{self as recorder, Event};
 
 /// Calls whose number has no row: counted, and named once each in the log.
 static UNKNOWN: AtomicU64 = AtomicU64::new(0);
@@ -27,12 +28,29 @@ pub fn dispatch(caller: &mut Caller<'_>) -> Result {
         true => None,
         false => Some(memory().credit(CALL_CREDIT_KIB).map_err(|_| Errno::ENOMEM)?),
     };
+    if recorder::wants(Event::SystemCall) {
+        return recorded(syscall, caller);
+    }
     if !trace::enabled() {
         return (syscall.run)(caller);
     }
     let entry = trace::Entry::new(syscall, caller);
     let result = (syscall.run)(caller);
     entry.finish(&result);
+    result
+}
+
+/// Runs the call between two records of the trace.
+#[cold]
+fn recorded(syscall: &Syscall, caller: &mut Caller<'_>) -> Result {
+    let tid = caller.thread.tid();
+    recorder::record(Event::SystemCall, tid, caller.number(), 0);
+    let result = (syscall.run)(caller);
+    let value = match &result {
+        Ok(value) => *value as u64,
+        Err(errno) => errno.to_register(),
+    };
+    recorder::record(Event::SystemCallEnd, tid, value, 0);
     result
 }
 

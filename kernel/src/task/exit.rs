@@ -26,6 +26,7 @@ use crate::shutdown::{self, End};
 use crate::signal::deliver::Ending;
 use crate::signal::{Signal, SignalInfo, send, stop};
 use crate::syscall::Caller;
+use crate::trace::{self, Event};
 
 /// Ends the calling thread alone, as soon as the call has returned to the thread's loop.
 pub(super) fn exit(caller: &mut Caller<'_>, status: i32) -> Result {
@@ -58,6 +59,7 @@ pub(super) fn end(ending: Ending) -> ! {
 /// Takes the calling thread apart; with the last one its process ends.
 fn end_thread(status: ExitStatus) -> ! {
     let thread = current().to_arc();
+    trace::record(Event::Exit, thread.tid(), status.to_wait_status() as u64, 0);
     let process = thread.process().clone();
     stop_taking_signals(&thread);
     if thread.tid() == process.pid().leader()

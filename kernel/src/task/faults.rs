@@ -16,6 +16,7 @@ use crate::memory::fault;
 use crate::signal::frame::build::FaultRecord;
 use crate::signal::send::Forced;
 use crate::signal::{Code, Signal, SignalInfo, send};
+use crate::trace::{self, Event};
 
 /// Vector of a page fault (Intel SDM vol. 3A, 6.15).
 const PAGE_FAULT: u64 = 14;
@@ -31,6 +32,7 @@ pub(super) fn page_fault(
     error_code: u64,
 ) {
     thread.count_fault();
+    trace::record(Event::PageFault, thread.tid(), address.as_u64(), error_code);
     let Some(space) = thread.scheduling.own_space() else {
         unreachable!("user code runs in an address space")
     };

@@ -27,6 +27,7 @@ use crate::memory::user::{UserPtr, read_bytes};
 use crate::scheduling::{self, Completion, ThreadCore};
 use crate::signal::{Actions, AlternateStack, ProcessSignals, SharedActions, ThreadSignals};
 use crate::syscall::Caller;
+use crate::trace::{self, Event};
 
 /// Bytes of the first version of `struct clone_args`, and of the one known here.
 const FIRST_ARGUMENTS_SIZE: usize = 64;
@@ -115,6 +116,8 @@ fn make(caller: &mut Caller<'_>, request: &CloneRequest) -> Result {
     join(parent, &child, id, request)?;
     place.keep();
     tell_parent(request, &child, descriptor);
+    let process = u64::from(child.process().pid().as_u32());
+    trace::record(Event::Fork, parent.tid(), tid.into(), process);
     scheduling::spawn(&child);
     drop(child);
     if let Some(vfork) = vfork {

@@ -58,6 +58,12 @@ macro_rules! id {
     };
 }
 
+impl From<Tid> for u64 {
+    fn from(id: Tid) -> Self {
+        Self::from(id.0)
+    }
+}
+
 id!(Tid);
 id!(Pid);
 

@@ -18,6 +18,7 @@ use crate::fs::{FileTable, FsContext};
 use crate::scheduling::ThreadCore;
 use crate::signal::ThreadSignals;
 use crate::syscall::Caller;
+use crate::trace;
 
 /// A thread's name, as `prctl(PR_SET_NAME)` sets it: at most 15 bytes, padded with zeros.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -260,6 +261,7 @@ impl Thread {
 
     /// Changes the name.
     pub fn set_name(&self, name: Name) {
+        trace::record_name(self.tid(), &name);
         if self.tid() == self.process.pid().leader() {
             self.process.set_name(name);
         }

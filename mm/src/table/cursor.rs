@@ -5,6 +5,7 @@
 //! space lock is released. Held exclusively: entries may be removed as well.
 
 use arch::addr::{Frame, UserAddr};
+use arch::events::MachineEvent;
 use arch::paging::EntryFlags;
 
 use crate::count::Saturated;
@@ -164,6 +165,7 @@ impl<'a, 'g> Cursor<'a, 'g> {
         let (from, to) = (memory.meta(source), copy.meta());
         to.set_present(from.present());
         to.set_residency(from.residency());
+        arch::trace(MachineEvent::PathCopy { level });
         let counters = memory.count();
         add(
             match level {

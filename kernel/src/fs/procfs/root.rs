@@ -12,6 +12,7 @@ use super::subject::{System, Task};
 use super::{counters, hardware, memory, mounts, system};
 use crate::errno::{Errno, Result};
 use crate::task::{self, Pid, table};
+use crate::trace::file::TraceInode;
 
 /// The fixed entries.
 static ENTRIES: &[Entry<System>] = &[
@@ -37,6 +38,7 @@ static ENTRIES: &[Entry<System>] = &[
         let text = format!("{}/task/{}", thread.process().pid(), thread.tid());
         Ok(LinkTarget::Text(text.into_bytes()))
     }),
+    Entry::other("trace", |_| Arc::new(TraceInode::new(super::device()))),
     Entry::file("uptime", counters::uptime),
     Entry::file("version", system::version_line),
     Entry::file("vmstat", memory::events),
