@@ -84,7 +84,6 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     oom::releasing(|| drop(space));
     process.timers.delete_posix();
     reset_signals(thread);
-    unshare_files(thread);
     process.set_image(Arc::new(program.image));
     thread.set_name(program.name);
     thread.set_credentials(program.credentials);
@@ -97,6 +96,8 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     family.rw(&process.kinship).exit_signal.get_or_insert(Signal::SIGCHLD);
     drop(family);
     thread.scheduling.with_extended_state(|state| state.reset());
+    // Last: whoever waits for the end of a file that execve closes finds a process that has executed.
+    unshare_files(thread);
 }
 
 /// Whoever waits in the old memory for this thread's end is told.

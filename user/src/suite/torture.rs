@@ -174,13 +174,15 @@ impl Model {
         };
         let flags = MREMAP_MAYMOVE | libc::MREMAP_FIXED;
         // Neighbours with a history of their own may be separate mappings, which do not move together.
-        if sys!(SYS_mremap, home, length, length, flags, away).is_ok() {
-            for (offset, page) in self.pages[range].iter().enumerate() {
-                assert_eq!(Page::Open(peek(away + offset * PAGE)), *page);
-            }
-            ok!(SYS_mremap, away, length, length, flags, home);
+        if sys!(SYS_mremap, home, length, length, flags, away).is_err() {
+            ok!(SYS_munmap, away, length);
+            return;
         }
-        let _ = sys!(SYS_munmap, away, length);
+        for (offset, page) in self.pages[range].iter().enumerate() {
+            assert_eq!(Page::Open(peek(away + offset * PAGE)), *page);
+        }
+        // From here on another thread may get what was `away`.
+        ok!(SYS_mremap, away, length, length, flags, home);
     }
 
     /// Compares every page that can be read.
