@@ -84,6 +84,7 @@ fn models() -> anyhow::Result<Counts> {
         command.args(["--package", package, "--test", "loom_*"]);
         command.env("RUSTFLAGS", "--cfg loom");
         command.env("CARGO_TARGET_DIR", workspace::target().join("loom"));
+        workspace::compile_crates_apart(&mut command);
         counts += cargo_tests(&format!("loom models of {package}"), &mut command)?;
     }
     Ok(counts)
