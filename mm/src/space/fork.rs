@@ -75,29 +75,25 @@ impl AddressSpace {
         state.future_lock = VmaFlags::empty();
         state.totals.peak_mapped = state.totals.mapped;
         state.totals.peak_resident = 0;
-        if !state.fork_exceptions {
-            return Ok(removed);
-        }
         let areas = state.areas.clone();
         let mut gather = self.gather();
-        let outcome =
-            areas.iter().filter(|vma| vma.flags.intersects(EXCEPTIONS)).try_for_each(|vma| {
-                let mut cursor = Cursor::new(self.memory, self.root, &mut gather);
-                if vma.flags.intersects(VmaFlags::NO_FORK | VmaFlags::WIPE_ON_FORK) {
-                    cursor.own_edges(vma.range)?;
-                    cursor.zap(vma.range);
-                }
-                let old = state.areas.remove(vma.range);
-                state.totals.subtract(&old);
-                removed = old;
-                if !vma.flags.contains(VmaFlags::NO_FORK) {
-                    let flags = vma.flags - (VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
-                    let inherited = crate::vma::Vma { flags, ..crate::vma::Vma::clone(vma) };
-                    state.totals.add(&inherited);
-                    state.areas.insert(inherited);
-                }
-                Ok(())
-            });
+        let outcome = areas.with_flags(EXCEPTIONS).try_for_each(|vma| {
+            let mut cursor = Cursor::new(self.memory, self.root, &mut gather);
+            if vma.flags.intersects(VmaFlags::NO_FORK | VmaFlags::WIPE_ON_FORK) {
+                cursor.own_edges(vma.range)?;
+                cursor.zap(vma.range);
+            }
+            let old = state.areas.remove(vma.range);
+            state.totals.subtract(&old);
+            removed = old;
+            if !vma.flags.contains(VmaFlags::NO_FORK) {
+                let flags = vma.flags - (VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
+                let inherited = crate::vma::Vma { flags, ..crate::vma::Vma::clone(vma) };
+                state.totals.add(&inherited);
+                state.areas.insert(inherited);
+            }
+            Ok(())
+        });
         drop(state);
         drop(gather.flush());
         outcome.map(|()| removed)

@@ -194,7 +194,6 @@ impl AddressSpace {
         self.check_limits(state, &vma, limits)?;
         let removed = self.clear(state, vma.range, gather)?;
         state.totals.add(&vma);
-        state.fork_exceptions |= vma.flags.contains(VmaFlags::LOCKED);
         state.areas.insert(vma);
         Ok(removed)
     }

@@ -88,8 +88,6 @@ struct State {
     heap: (UserAddr, UserAddr),
     /// `mlockall(MCL_FUTURE)`: flags for new areas.
     future_lock: VmaFlags,
-    /// Some area has flags that fork must look at, or had.
-    fork_exceptions: bool,
 }
 
 /// The user half of a virtual address space. Always in an [`Arc`].
@@ -149,7 +147,6 @@ impl AddressSpace {
             layout,
             heap,
             future_lock: VmaFlags::empty(),
-            fork_exceptions: false,
         };
         let space = Self::with_state(memory, Family::new(), state)?;
         Ok(space.join_family())

@@ -142,7 +142,6 @@ impl AddressSpace {
             };
             state.totals.add(&changed);
         }
-        state.fork_exceptions |= !set.is_empty();
         Ok(old)
     }
 }

@@ -13,7 +13,7 @@ use core::cmp::Ordering;
 
 use arch::addr::UserAddr;
 
-use super::{Range, Vma};
+use super::{Range, Vma, VmaFlags};
 
 /// Areas that one address space may have: Linux's default `vm.max_map_count`.
 pub const MAX_AREAS: usize = 65_530;
@@ -32,6 +32,8 @@ struct Node {
     high: UserAddr,
     /// The largest hole between two areas of this subtree, in bytes.
     gap: u64,
+    /// All flags that some area of this subtree has.
+    flags: VmaFlags,
 }
 
 /// The areas of an address space, ordered by address; no two overlap.
@@ -53,18 +55,20 @@ fn distance(from: UserAddr, to: UserAddr) -> u64 {
 /// A node over two subtrees whose heights differ by one at most.
 fn node(left: Link, vma: Arc<Vma>, right: Link) -> Link {
     let mut gap = 0;
-    let (mut low, mut high) = (vma.start(), vma.end());
+    let (mut low, mut high, mut flags) = (vma.start(), vma.end(), vma.flags);
     if let Some(left) = &left {
         gap = left.gap.max(distance(left.high, low));
         low = left.low;
+        flags |= left.flags;
     }
     if let Some(right) = &right {
         gap = gap.max(right.gap).max(distance(high, right.low));
         high = right.high;
+        flags |= right.flags;
     }
     let height = height(&left).max(height(&right)) + 1;
     let count = count(&left) + count(&right) + 1;
-    Some(Arc::new(Node { vma, left, right, height, count, low, high, gap }))
+    Some(Arc::new(Node { vma, left, right, height, count, low, high, gap, flags }))
 }
 
 fn parts(node: &Node) -> (Link, Arc<Vma>, Link) {
@@ -232,6 +236,16 @@ impl Tree {
         })
     }
 
+    /// The areas that have some of `flags`, in order. Finding one takes logarithmic time, however many others there are.
+    pub fn with_flags(&self, flags: VmaFlags) -> impl Iterator<Item = &Arc<Vma>> {
+        let mut next = flagged(&self.0, flags, UserAddr::NULL);
+        core::iter::from_fn(move || {
+            let vma = next?;
+            next = flagged(&self.0, flags, vma.end());
+            Some(vma)
+        })
+    }
+
     /// Whether areas cover all of `range` without a hole.
     #[must_use]
     pub fn covers(&self, range: Range) -> bool {
@@ -309,6 +323,19 @@ impl Tree {
     ) -> Option<UserAddr> {
         highest_gap(&self.0, size, floor, ceiling)
     }
+}
+
+/// The lowest area of `link` that ends above `address` and has some of `flags`.
+fn flagged(link: &Link, flags: VmaFlags, address: UserAddr) -> Option<&Arc<Vma>> {
+    let node = link.as_ref()?;
+    if !node.flags.intersects(flags) || node.high <= address {
+        return None;
+    }
+    let own =
+        || (node.vma.end() > address && node.vma.flags.intersects(flags)).then_some(&node.vma);
+    flagged(&node.left, flags, address)
+        .or_else(own)
+        .or_else(|| flagged(&node.right, flags, address))
 }
 
 /// The end of the highest hole of `size` bytes in `floor .. ceiling`, between the areas of `link`.

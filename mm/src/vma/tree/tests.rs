@@ -83,3 +83,30 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Areas with certain flags are found among the others, after any changes.
+    #[test]
+    fn areas_are_found_by_their_flags(
+        steps in prop::collection::vec((0u64..200, 1u64..8, 0u8..4), 1..100),
+    ) {
+        let mut tree = Tree::default();
+        for (first, length, kind) in steps {
+            let range = range(first, length);
+            drop(tree.remove(range));
+            let flags = match kind {
+                0 => continue,
+                1 => VmaFlags::empty(),
+                2 => VmaFlags::LOCKED,
+                _ => VmaFlags::LOCKED | VmaFlags::NO_FORK,
+            };
+            tree.insert(Vma { flags, ..area(range, true) });
+        }
+        for wanted in [VmaFlags::LOCKED, VmaFlags::NO_FORK, VmaFlags::NO_FORK | VmaFlags::HEAP] {
+            let found: Vec<Range> = tree.with_flags(wanted).map(|vma| vma.range).collect();
+            let expected: Vec<Range> =
+                tree.iter().filter(|vma| vma.flags.intersects(wanted)).map(|vma| vma.range).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
