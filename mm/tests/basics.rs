@@ -2,10 +2,13 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use arch::addr::UserAddr;
 use common::{Machine, PAGE};
-use mm::space::{Advice, MapOptions, MapRequest, Remap, RemapTarget};
-use mm::{FaultError, Limits, MmError, Protection};
+use mm::object::PagedObject;
+use mm::space::{Advice, MapOptions, MapRequest, Remap, RemapTarget, Source};
+use mm::{FaultError, Limits, MmError, ObjectRange, Protection};
 
 const RW: Protection = Protection::READ.union(Protection::WRITE);
 
@@ -156,6 +159,29 @@ fn the_heap_and_the_stack_grow() {
     let below = at(base.as_u64() - 6 * PAGE).to_virt();
     let grown = space.handle_fault(below, arch::context::Access::Write, &tight);
     assert_eq!(grown, Err(FaultError::MapErr));
+}
+
+#[test]
+fn a_file_mapping_that_grows_down_shows_earlier_bytes() {
+    let machine = Machine::new(16 << 20);
+    let object = Arc::new(PagedObject::new(machine.memory(), 4 * PAGE));
+    (0..4).for_each(|page| {
+        object.write_at(page * PAGE, &[10 + page as u8]).expect("written");
+    });
+    let space = machine.space();
+    let range = ObjectRange { object, offset: 2 * PAGE, file: None };
+    let mut request = MapRequest {
+        source: Source::Private(range),
+        ..MapRequest::anonymous(PAGE, RW).fixed_at(at(0x1000_0000))
+    };
+    request.options = MapOptions::GROWS_DOWN;
+    space.map(&request, &Limits::NONE).expect("mapped");
+    let mut user = machine.enter(&space, 0);
+    assert_eq!(user.read(0x1000_0000), Ok(12));
+    assert_eq!(user.read(0x1000_0000 - PAGE), Ok(11));
+    assert_eq!(user.read(0x1000_0000), Ok(12));
+    assert_eq!(user.read(0x1000_0000 - 3 * PAGE), Err(FaultError::MapErr), "before the file");
+    assert_eq!(user.read(0x1000_0000 - 2 * PAGE), Ok(10));
 }
 
 #[test]

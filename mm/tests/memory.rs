@@ -4,14 +4,17 @@ mod common;
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arch::memory::SimulatedMemory;
 use common::{CPUS, Machine, PAGE};
 use mm::heap::Heap;
 use mm::memory::{Kind, MAX_ORDER};
-use mm::space::{MapOptions, MapRequest};
+use mm::object::{ObjectError, PagedObject};
+use mm::space::{Advice, MapOptions, MapRequest, Source};
 use mm::{
-    Content, FaultError, FreeRange, Limits, Memory, MmError, OutOfMemory, Protection, Urgency,
+    Content, FaultError, FreeRange, Limits, Memory, MmError, ObjectRange, OutOfMemory, Protection,
+    Urgency,
 };
 use proptest::prelude::*;
 
@@ -130,6 +133,67 @@ fn running_out_at_any_point_is_clean() {
                 assert!(n > 1, "operation {operation} allocates nothing");
                 break;
             }
+        }
+    }
+}
+
+/// Truncation while nothing is left, not even the reserve: the spaces that share tables are told of later.
+#[test]
+fn truncation_without_memory_is_made_up_for() {
+    let machine = Machine::new(8 << 20);
+    let memory = machine.memory();
+    let object = Arc::new(PagedObject::new(memory, 4 * PAGE));
+    let space = machine.space();
+    let range = ObjectRange { object: object.clone(), offset: 0, file: None };
+    let request =
+        MapRequest { source: Source::Private(range), ..MapRequest::anonymous(4 * PAGE, RW) };
+    let at = space.map(&request, &Limits::NONE).expect("mapped").as_u64();
+    machine.enter(&space, 0).write(at, 1).expect("writable");
+    machine.enter(&space, 0).read(at + 3 * PAGE).expect("readable");
+    let child = space.fork().expect("forked");
+    let mut taken = Vec::new();
+    while let Ok(frame) =
+        memory.alloc_frame_for(Kind::Kernel, Content::Undefined, Urgency::Critical)
+    {
+        taken.push(frame);
+    }
+    assert_eq!(object.resize(2 * PAGE), Err(ObjectError::OutOfMemory));
+    assert_eq!(object.size(), 2 * PAGE);
+    drop(taken);
+    assert_eq!(object.resize(2 * PAGE), Ok(()));
+    for space in [&space, &child] {
+        assert_eq!(machine.enter(space, 0).read(at + 3 * PAGE), Err(FaultError::Bus));
+        assert_eq!(machine.enter(space, 0).read(at), Ok(1));
+    }
+    drop((space, child, request, object));
+    machine.assert_all_free();
+}
+
+/// A fork that fails in its last step takes the child's copies back.
+#[test]
+fn a_fork_that_fails_half_way_leaves_nothing() {
+    let machine = Machine::new(8 << 20);
+    let memory = machine.memory();
+    for n in 1.. {
+        let space = machine.space();
+        let request = MapRequest::anonymous(600 * PAGE, RW);
+        let at = space.map(&request, &Limits::NONE).expect("mapped");
+        for page in 0..600 {
+            machine.enter(&space, 0).write(at.as_u64() + page * PAGE, 1).expect("writable");
+        }
+        space.advise(at, 300 * PAGE, Advice::WipeOnFork).expect("private and anonymous");
+        memory.fail_nth(n);
+        let forked = space.fork();
+        memory.fail_nth(0);
+        let done = forked.is_ok();
+        drop(forked);
+        assert_eq!(machine.enter(&space, 0).read(at.as_u64()), Ok(1));
+        machine.audit(&[&space]);
+        drop(space);
+        machine.assert_all_free();
+        if done {
+            assert!(n > 3, "the root and a path are copied");
+            break;
         }
     }
 }

@@ -97,7 +97,13 @@ impl Mappers {
     /// has changed the object before, so that they find it changed.
     ///
     /// The visitor may take the space's lock; the caller must hold no lock of rank `SPACE` or above.
-    pub(crate) fn visit(&self, mut visit: impl FnMut(&AddressSpace)) {
+    ///
+    /// # Errors
+    /// That of `visit`, after which nobody else is visited.
+    pub(crate) fn visit<E>(
+        &self,
+        mut visit: impl FnMut(&AddressSpace) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut last = None;
         while let Some((address, family)) = self.after(last) {
             last = Some(address);
@@ -106,10 +112,11 @@ impl Mappers {
             while let Some((next, space)) = family.after(place) {
                 place = Some(next);
                 if let Some(space) = space.upgrade() {
-                    visit(&space);
+                    visit(&space)?;
                 }
             }
         }
+        Ok(())
     }
 
     fn after(&self, address: Option<usize>) -> Option<(usize, Weak<Family>)> {

@@ -51,7 +51,8 @@ pub trait MemoryObject: Send + Sync {
     /// Discards `pages` pages from `index` on, mappings included (`MADV_REMOVE`).
     ///
     /// # Errors
-    /// [`ObjectError::Io`] where the object cannot have holes.
+    /// [`ObjectError::Io`] where the object cannot have holes; [`ObjectError::OutOfMemory`] when the pages are gone from the
+    /// object, but not from every space that maps them: call this again.
     fn punch(&self, index: u64, pages: u64) -> Result<(), ObjectError>;
 
     /// Who maps this object.

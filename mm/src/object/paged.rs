@@ -17,6 +17,9 @@ use crate::memory::{Content, FrameRef, Kind, Memory};
 /// Largest size in bytes: offsets are signed 64-bit in the file interface.
 pub const MAX_BYTES: u64 = i64::MAX as u64 & !(PAGE_SIZE as u64 - 1);
 
+/// What an insertion into the map of pages may allocate: a node on each level, in the worst case.
+const MAP_CREDIT_KIB: u32 = 4;
+
 const PAGE: u64 = PAGE_SIZE as u64;
 
 /// A growable array of pages; holes read as zeros.
@@ -177,7 +180,9 @@ impl PagedObject {
     /// accesses there end in `SIGBUS`. Hold no lock of rank `SPACE` or above; interrupts on.
     ///
     /// # Errors
-    /// [`ObjectError::PastEnd`] when `bytes` is larger than an object can be.
+    /// [`ObjectError::PastEnd`] when `bytes` is larger than an object can be. [`ObjectError::OutOfMemory`] when the
+    /// object has its new size, but some space that shares tables with others could not be given its own: call this again
+    /// once there is memory, or pages that are cut off stay mapped there.
     pub fn resize(&self, bytes: u64) -> Result<(), ObjectError> {
         if bytes > MAX_BYTES {
             return Err(ObjectError::PastEnd);
@@ -195,9 +200,10 @@ impl PagedObject {
             pages.frames.split_off(&first_gone)
         };
         // Mappings made from here on find the new size. The older ones are found by visiting every space (I13).
-        self.mappers.visit(|space| space.zap_object(&self.mappers, first_gone, u64::MAX));
+        let visited =
+            self.mappers.visit(|space| space.zap_object(&self.mappers, first_gone, u64::MAX));
         drop(removed);
-        Ok(())
+        Ok(visited?)
     }
 
     /// The first page at or above `index` that holds memory (`SEEK_DATA`).
@@ -233,6 +239,8 @@ impl PagedObject {
                 return frame.try_clone().map_err(full);
             }
         }
+        // The map of pages may grow by a node.
+        let _credit = self.memory.credit(MAP_CREDIT_KIB)?;
         // Zeroed without the lock; somebody else may fill the hole meanwhile.
         let fresh = self.memory.alloc_frame(Kind::Object, Content::Zeroed)?;
         let mut pages = self.pages.lock();
@@ -281,8 +289,7 @@ impl MemoryObject for PagedObject {
             drop(removed);
             from = found + 1;
         }
-        self.mappers.visit(|space| space.zap_object(&self.mappers, index, end));
-        Ok(())
+        Ok(self.mappers.visit(|space| space.zap_object(&self.mappers, index, end))?)
     }
 
     fn mappers(&self) -> &Mappers {

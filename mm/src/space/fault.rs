@@ -19,6 +19,9 @@ use crate::table::entry::{Writes, index, is_empty, page_entry, residency_of};
 use crate::table::gather::{Gather, Stale};
 use crate::vma::{Protection, Vma, VmaFlags};
 
+/// What replacing one area may allocate: the nodes of two paths in the area map.
+const GROWTH_CREDIT_KIB: u32 = 16;
+
 /// How a fault was resolved. Repeat the access.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resolved {
@@ -278,6 +281,8 @@ impl AddressSpace {
         if too_close || too_large {
             return Err(FaultError::MapErr);
         }
+        // For the nodes of the area map.
+        let _credit = self.memory.credit(GROWTH_CREDIT_KIB)?;
         let old = state.areas.remove(stack.range);
         state.totals.subtract(&old);
         state.totals.add(&grown);

@@ -37,7 +37,15 @@ impl AddressSpace {
         // I5. Even after a failure nothing may stay cached that the cleared write bits forbid. Tables stay where they are.
         let sent = self.tlb.flush(Range::All, Tables::Kept);
         count_shootdown(self.memory, sent);
-        let left_out = shared.and_then(|()| child.drop_exceptions())?;
+        let left_out = match shared.and_then(|()| child.drop_exceptions()) {
+            Ok(left_out) => left_out,
+            Err(error) => {
+                // The child's tables are freed without the parent's lock.
+                drop(state);
+                drop(child);
+                return Err(error);
+            }
+        };
         add(&self.memory.count().forks, 1);
         // Behind its parent in the family before the parent can be visited again: see `object::Family`.
         let child = child.join_family();

@@ -55,9 +55,17 @@ impl AddressSpace {
     /// Takes the pages `first .. end` of the object behind `mappers` out of this space (I13). Private copies of these
     /// pages go too, as on Linux.
     ///
-    /// Shared tables are copied for it, from the kernel's reserve if need be. Should even that be used up, this waits
-    /// until somebody frees memory: a truncated page must not stay mapped.
-    pub(crate) fn zap_object(&self, mappers: &Mappers, first: u64, end: u64) {
+    /// Shared tables are copied for it, from the kernel's reserve if need be.
+    ///
+    /// # Errors
+    /// When even that is used up. What is done stays done; the caller waits for memory and calls again, because a
+    /// truncated page must not stay mapped.
+    pub(crate) fn zap_object(
+        &self,
+        mappers: &Mappers,
+        first: u64,
+        end: u64,
+    ) -> Result<(), OutOfMemory> {
         let mut next = UserAddr::NULL;
         loop {
             let mut gather = self.gather();
@@ -65,19 +73,18 @@ impl AddressSpace {
             let found = state.areas.iter_from(next).find_map(|vma| {
                 object_part(vma, mappers, first, end).map(|part| (part, vma.end()))
             });
-            let Some((range, area_end)) = found else { return };
+            let Some((range, area_end)) = found else { return Ok(()) };
             self.note_peak(&mut state.totals);
             let mut cursor = Cursor::new(self.memory, self.root, &mut gather).critical();
-            match cursor.own_edges(range) {
-                Ok(()) => {
-                    cursor.zap(range);
-                    next = area_end;
-                }
-                Err(OutOfMemory) => arch::relax(),
+            let owned = cursor.own_edges(range);
+            if owned.is_ok() {
+                cursor.zap(range);
+                next = area_end;
             }
             let stale = gather.flush();
             drop(state);
             drop(stale);
+            owned?;
         }
     }
 }

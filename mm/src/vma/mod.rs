@@ -98,6 +98,17 @@ impl Backing {
         }
     }
 
+    /// The backing that leads to this one after `bytes`; `None` before the start of the object.
+    fn retreated(&self, bytes: u64) -> Option<Self> {
+        match self {
+            Self::Anonymous => Some(Self::Anonymous),
+            Self::Object(range) => {
+                let offset = range.offset.checked_sub(bytes)?;
+                Some(Self::Object(ObjectRange { offset, ..range.clone() }))
+            }
+        }
+    }
+
     /// Whether `next` continues this backing after `bytes` bytes.
     fn continues(&self, bytes: u64, next: &Self) -> bool {
         match (self, next) {
@@ -228,11 +239,12 @@ impl Vma {
         self.flags.contains(VmaFlags::LOCKED) && !self.flags.contains(VmaFlags::LOCK_ON_FAULT)
     }
 
-    /// This stack with its start moved down to `start`.
+    /// This stack with its start moved down to `start`; `None` if its object does not begin that far before.
     #[must_use]
     pub fn grown_down_to(&self, start: UserAddr) -> Option<Self> {
         let range = Range::new(start, self.range.end)?;
-        Some(Self { range, ..self.clone() })
+        let added = range.bytes().checked_sub(self.range.bytes())?;
+        Some(Self { range, backing: self.backing.retreated(added)?, ..self.clone() })
     }
 
     /// The part of the area inside `range`, which must meet it.
