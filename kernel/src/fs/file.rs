@@ -23,6 +23,9 @@ use super::write_access::{Claim, WriteClaim};
 use crate::errno::{Errno, Result};
 use crate::scheduling::{Mutex, MutexGuard};
 
+/// What an open file takes in any case: its record, its place in the tree and the record of its kind, roughly.
+const RECORD_BYTES: usize = 512;
+
 /// Who gets SIGIO (`F_SETOWN`, `F_SETSIG`); stored for `F_GETOWN`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SignalOwner {
@@ -198,6 +201,12 @@ impl File {
     /// What can be done now without waiting; see [`FileOperations::poll`].
     pub fn poll(&self, table: &mut PollTable) -> PollEvents {
         self.operations.poll(self, table)
+    }
+
+    /// Bytes of kernel memory that would come back if this was closed; see [`FileOperations::held_memory`].
+    #[must_use]
+    pub fn held_memory(&self) -> usize {
+        RECORD_BYTES + self.operations.held_memory(self)
     }
 
     fn must_be_seekable(&self) -> Result<()> {

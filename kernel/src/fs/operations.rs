@@ -220,6 +220,13 @@ pub trait FileOperations: Send + Sync {
         None
     }
 
+    /// Bytes of kernel memory that the open file keeps beside its own record, and that come back when it is closed. For
+    /// choosing whom to end when memory has run out: called with the descriptor table locked, so it takes no lock below
+    /// `FILE`, does not sleep and allocates nothing.
+    fn held_memory(&self, _file: &File) -> usize {
+        0
+    }
+
     /// The file's status flags changed (`F_SETFL`, `FIONBIO`).
     fn status_changed(&self, _file: &File) {}
 

@@ -2,18 +2,11 @@
 
 use arch::addr::VirtAddr;
 use arch::context::Access;
-use arch::time::Nanos;
-use arch::{clock, preempt};
+use arch::preempt;
 use mm::{AddressSpace, FaultError};
 
-use crate::scheduling::{ParkMode, block_current};
-use crate::task::{self, Killed, Moment, Search, Thread, kill_one};
-
-/// How long an ending process is given between two attempts to get memory.
-const PAUSE: Nanos = Nanos::from_millis(2);
-/// How long processes that are ending are waited for before another one is killed: one of them may need a lock whose holder
-/// waits here.
-const PATIENCE: Nanos = Nanos::from_secs(2);
+use super::pressure::{Hopeless, Shortage};
+use crate::task::{self, Moment, Thread};
 
 /// Makes `address` accessible to `thread`. When memory has run out somebody is killed and the fault is tried again,
 /// until there is memory or `thread` itself is to end.
@@ -27,38 +20,16 @@ pub fn resolve(
     access: Access,
 ) -> Result<(), FaultError> {
     let limits = thread.process().memory_limits();
-    let mut waited_from = None;
+    let mut shortage = Shortage::default();
     loop {
         let before = Moment::now();
         match space.handle_fault(address, access, &limits) {
             Ok(_) => return Ok(()),
-            Err(FaultError::NoMemory) if !thread.has_fatal_signal() => {
-                let since = *waited_from.get_or_insert_with(clock::now);
-                let search = if clock::now().saturating_sub(since) < PATIENCE {
-                    Search::Patient
-                } else {
-                    waited_from = None;
-                    Search::PastEnding
-                };
-                wait_for_memory(space, before, search)?;
+            Err(FaultError::NoMemory) => {
+                shortage.wait(thread, before).map_err(|Hopeless| FaultError::NoMemory)?;
             }
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// Has somebody killed, and waits a moment for the memory.
-fn wait_for_memory(space: &AddressSpace, before: Moment, search: Search) -> Result<(), FaultError> {
-    match kill_one(space.memory().total_frames(), before, search) {
-        Killed::One(_) | Killed::Pending => {
-            // Ends at once if this process is the one that was killed; the caller looks.
-            let _ended =
-                block_current(ParkMode::Killable, Some(clock::now().saturating_add(PAUSE)), || {
-                    false
-                });
-            Ok(())
-        }
-        Killed::Nobody => Err(FaultError::NoMemory),
     }
 }
 

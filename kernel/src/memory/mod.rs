@@ -3,6 +3,7 @@
 mod calls;
 pub mod fault;
 pub mod heap;
+pub mod pressure;
 mod report;
 pub mod user;
 

@@ -86,6 +86,17 @@ impl Pipe {
         self.writers.load(Ordering::Acquire) > 0
     }
 
+    /// The bytes of its pages.
+    fn held_memory(&self) -> usize {
+        // One page is kept for the next write.
+        (self.level.load(Ordering::Acquire) + 1) * PAGE_SIZE
+    }
+
+    /// The number of open ends.
+    fn ends(&self) -> usize {
+        self.readers.load(Ordering::Acquire) + self.writers.load(Ordering::Acquire)
+    }
+
     /// Publishes the level of `buffer`, whose mutex the caller holds.
     fn publish(&self, buffer: &PipeBuffer) {
         self.level.store(buffer.occupied(), Ordering::Release);

@@ -282,6 +282,11 @@ impl ThreadCore {
         self.cpu_clock.turn(now, meter);
     }
 
+    /// Whether [`arm_alarm`](Self::arm_alarm) has been used before: then it allocates nothing.
+    pub(crate) fn has_alarm(&self) -> bool {
+        self.alarm.get().is_some()
+    }
+
     /// Wakes the current thread, to which this belongs, at `deadline`.
     pub(super) fn arm_alarm(&self, deadline: Nanos) {
         let alarm = self.alarm.call_once(|| {

@@ -134,6 +134,13 @@ impl PendingSignals {
         queue.and_then(|queue| queue.occurrences.front()).is_some_and(|o| o.info.is_from_kernel())
     }
 
+    /// Bytes of kernel memory that the queues take.
+    #[must_use]
+    pub fn held_memory(&self) -> usize {
+        let capacities = self.queues.iter().map(|queue| queue.occurrences.capacity());
+        capacities.sum::<usize>() * size_of::<Occurrence>()
+    }
+
     /// Forgets every occurrence of the signals in `set`.
     pub fn flush(&mut self, set: SignalSet) {
         if self.set.intersection(set).is_empty() {

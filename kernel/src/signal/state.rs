@@ -190,6 +190,13 @@ impl ProcessSignals {
         self.for_each_thread(|_, own| own.pending.flush(signals));
     }
 
+    /// Bytes of kernel memory that signals take which are pending for the process or one of its threads.
+    #[must_use]
+    pub fn held_memory(&self) -> usize {
+        let of_threads = self.threads.iter().map(|thread| self.of(thread).pending.held_memory());
+        self.pending.held_memory() + of_threads.sum::<usize>()
+    }
+
     /// The first thread, or another one when it has ended.
     #[must_use]
     pub fn main_thread(&self) -> Option<&Thread> {

@@ -51,6 +51,10 @@ impl FileOperations for SocketFile {
         }
     }
 
+    fn held_memory(&self, _file: &File) -> usize {
+        self.0.held_memory()
+    }
+
     fn release(&self, _file: &File) {
         self.0.close();
     }

@@ -240,6 +240,7 @@ impl Socket {
         for waiting in backlog {
             waiting.refuse();
         }
+        self.send.close();
         self.wake_all();
         drop(binding);
         // One by one: dropping a message may close a socket whose queue holds messages.
@@ -267,6 +268,12 @@ impl Socket {
             }
         }
         self.wake_all();
+    }
+
+    /// Bytes of kernel memory that closing this socket gives back: what it has on its way, wherever that waits, and what
+    /// waits here from senders that are gone.
+    pub(super) fn held_memory(&self) -> usize {
+        size_of::<Self>() + self.send.used() + self.state.lock().queue.orphaned_bytes()
     }
 
     /// What poll(2) reports.

@@ -7,7 +7,7 @@ use linux_raw_sys::general as abi;
 use super::{Caller, Syscall, table, trace};
 use crate::errno::{Errno, Result};
 use crate::log_warn;
-use crate::memory::{CALL_CREDIT_KIB, memory};
+use crate::memory::pressure;
 use crate::trace::{self as recorder, Event};
 
 /// Calls whose number has no row: counted, and named once each in the log.
@@ -18,7 +18,7 @@ static NAMED: [AtomicBool; 512] = [const { AtomicBool::new(false) }; 512];
 ///
 /// # Errors
 /// Whatever the handler says; `ENOSYS` for a number without a row; `ENOMEM`, before anything has been done, if memory is
-/// too low to promise what a call's small allocations may need.
+/// too low to promise what a call's small allocations may need and nobody can be killed for it.
 pub fn dispatch(caller: &mut Caller<'_>) -> Result {
     let number = caller.number();
     let Some(syscall) = table::find(number) else {
@@ -26,7 +26,7 @@ pub fn dispatch(caller: &mut Caller<'_>) -> Result {
     };
     let _credit = match works_without_credit(number) {
         true => None,
-        false => Some(memory().credit(CALL_CREDIT_KIB).map_err(|_| Errno::ENOMEM)?),
+        false => Some(pressure::call_credit(caller.thread)?),
     };
     if recorder::wants(Event::SystemCall) {
         return recorded(syscall, caller);

@@ -23,6 +23,7 @@ use super::table::{self, FreshId};
 use super::thread::{Thread, ThreadParts};
 use crate::errno::{Errno, Result};
 use crate::fs::{CloseOnExec, File, OpenFlags, Reservation};
+use crate::memory::pressure;
 use crate::memory::user::{UserPtr, read_bytes};
 use crate::scheduling::{self, Completion, ThreadCore};
 use crate::signal::{Actions, AlternateStack, ProcessSignals, SharedActions, ThreadSignals};
@@ -165,7 +166,7 @@ fn make_process(
     let space = match old.space() {
         Some(space) if has(CloneFlags::VM) => Some(space),
         // Whatever went wrong, fork(2) calls it this.
-        Some(space) => Some(space.fork().map_err(|_| Errno::ENOMEM)?),
+        Some(space) => Some(pressure::retry(parent, || space.fork().map_err(|_| Errno::ENOMEM))?),
         None => None,
     };
     let (actions, account, queue_limit) = {

@@ -48,7 +48,7 @@ pub use first::spawn_first;
 pub use id::{ID_LIMIT, Pid, Tid};
 pub use image::Image;
 pub use limits::{INFINITY, Limit, Limits, Privilege, Resource};
-pub use oom::{Killed, Moment, Search, kill_one};
+pub use oom::{Killed, Moment, Search, kill_one, points as out_of_memory_points};
 pub use pidfd::Pidfd;
 pub use process::Process;
 pub use status::{CoreFile, ExitStatus};

@@ -1,7 +1,9 @@
 //! When memory has run out: whom to kill. Entry point: [`kill_one`].
 //!
-//! The choice is Linux's: the process with the most resident memory, shifted by its adjustment
-//! (`/proc/PID/oom_score_adj`, proc(5)). Allocates nothing.
+//! The choice is Linux's: the process that holds the most memory, shifted by its adjustment
+//! (`/proc/PID/oom_score_adj`, proc(5)). What counts is resident pages and page tables, as there, and besides what the process
+//! keeps the kernel from freeing: full sockets and pipes, unlinked files, timers, queued signals, kernel stacks. That is
+//! counted when it is needed, by looking at what is open, so nobody pays for it before. Allocates nothing.
 //!
 //! Memory that is on its way back is waited for, instead of killing somebody else as well: that of a process which is ending,
 //! and that of an address space which is being taken apart ([`releasing`]). But not for ever, for one that is ending may be waiting for a lock
@@ -9,12 +11,17 @@
 
 use alloc::sync::Arc;
 
+use arch::addr::PAGE_SIZE;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arch::thread::KernelStack;
+use mm::AddressSpace;
 
 use super::id::Pid;
 use super::process::Process;
 use super::status::{CoreFile, ExitStatus};
 use super::table;
+use super::thread::Name;
 use crate::log_error;
 use crate::signal::{Signal, send};
 
@@ -87,7 +94,7 @@ pub fn kill_one(total_pages: u64, before: Moment, search: Search) -> Killed {
 }
 
 fn search_and_kill(total_pages: u64, before: Moment, search: Search) -> Killed {
-    let mut victim: Option<(i64, Arc<Process>)> = None;
+    let mut victim: Option<(i64, Held, Arc<Process>)> = None;
     let mut pending = false;
     table::visit_processes(|process| {
         let Some(space) = process.space() else { return };
@@ -95,34 +102,83 @@ fn search_and_kill(total_pages: u64, before: Moment, search: Search) -> Killed {
             pending = true;
             return;
         }
-        let score = score(space.usage().resident, process.out_of_memory_adjustment(), total_pages);
+        let held = Held::by(process, &space);
+        let score = score(held.pages(), process.out_of_memory_adjustment(), total_pages);
         let Some(score) = score.filter(|_| process.pid() != Pid::INIT) else { return };
-        if victim.as_ref().is_none_or(|(best, _)| score > *best) {
-            victim = Some((score, process.clone()));
+        if victim.as_ref().is_none_or(|(best, ..)| score > *best) {
+            victim = Some((score, held, process.clone()));
         }
     });
     if search == Search::Patient && (pending || before.saw_release()) {
         return Killed::Pending;
     }
-    let Some((_, process)) = victim else { return Killed::Nobody };
-    let resident = process.space().map_or(0, |space| space.usage().resident);
-    let name = process.main_thread().map(|thread| thread.name());
+    let Some((_, held, process)) = victim else { return Killed::Nobody };
+    let name = process.main_thread().map_or(Name::new(b"?"), |thread| thread.name());
     let pid = process.pid();
-    match name {
-        Some(name) => {
-            log_error!("out of memory: killed process {pid} ({name}), {resident} pages resident")
-        }
-        None => log_error!("out of memory: killed process {pid}, {resident} pages resident"),
-    }
+    log_error!("out of memory: killed process {pid} ({name}), {held}");
     let status = ExitStatus::Killed(Signal::SIGKILL, CoreFile::Absent);
     send::begin_exit(&mut process.signals(), status);
     Killed::One(pid)
 }
 
-/// How much killing it is worth: resident pages, shifted by thousandths of all memory. `None` for never.
-fn score(resident: u64, adjustment: i32, total: u64) -> Option<i64> {
+/// How much memory a process holds, in pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Held {
+    /// Resident pages.
+    resident: u64,
+    /// Page tables.
+    tables: u64,
+    /// Kernel memory that it keeps from being freed.
+    kernel: u64,
+}
+
+impl Held {
+    /// What `process`, whose memory is `space`, holds. What it shares with others counts whole: whom to kill is a guess.
+    fn by(process: &Process, space: &AddressSpace) -> Self {
+        // Of one thread's table: those of the others are nearly always the same one.
+        let files = process.main_thread().and_then(|thread| thread.try_files());
+        let files = files.map_or(0, |files| files.held_memory());
+        let (signals, threads) = {
+            let state = process.signals();
+            (state.held_memory(), state.thread_count)
+        };
+        let stacks = threads * KernelStack::SIZE;
+        let kernel = files + signals + stacks + process.timers.held_memory();
+        Self {
+            resident: space.usage().resident,
+            tables: space.table_frames(),
+            kernel: (kernel / PAGE_SIZE) as u64,
+        }
+    }
+
+    fn pages(&self) -> u64 {
+        self.resident + self.tables + self.kernel
+    }
+}
+
+impl core::fmt::Display for Held {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { resident, tables, kernel } = self;
+        write!(f, "{resident} pages resident, {tables} in tables, {kernel} in the kernel")
+    }
+}
+
+/// What `/proc/PID/oom_score` shows of `process` on a machine of `total_pages`: 667 for holding nothing, and two thirds of a
+/// point for each thousandth of memory, as Linux scales it.
+#[must_use]
+pub fn points(process: &Process, total_pages: u64) -> u64 {
+    let Some(space) = process.space() else { return 0 };
+    let pages = Held::by(process, &space).pages();
+    let adjustment = process.out_of_memory_adjustment();
+    let Some(score) = score(pages, adjustment, total_pages) else { return 0 };
+    let thousandths = score * 1000 / total_pages.max(1) as i64;
+    ((1000 + thousandths) * 2 / 3).max(0) as u64
+}
+
+/// How much killing it is worth: pages held, shifted by thousandths of all memory. `None` for never.
+fn score(pages: u64, adjustment: i32, total: u64) -> Option<i64> {
     let shift = i64::from(adjustment) * (total / 1000) as i64;
-    (adjustment != NEVER).then(|| (resident as i64 + shift).max(1))
+    (adjustment != NEVER).then(|| pages as i64 + shift)
 }
 
 #[cfg(test)]
@@ -143,6 +199,6 @@ mod tests {
         assert!(score(200, 0, 10_000) > score(100, 0, 10_000));
         assert!(score(100, 500, 10_000) > score(200, 0, 10_000));
         assert_eq!(score(1_000_000, NEVER, 10_000), None);
-        assert_eq!(score(5, -900, 10_000), Some(1));
+        assert!(score(5, -900, 10_000) < score(0, 0, 10_000));
     }
 }

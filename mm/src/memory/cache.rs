@@ -119,7 +119,7 @@ impl Memory {
     }
 
     /// Free frames in zones above the floor of `urgency`. Approximate: others take at the same time.
-    fn spare(&self, urgency: Urgency) -> u64 {
+    pub(super) fn spare(&self, urgency: Urgency) -> u64 {
         self.free.load(Ordering::Relaxed).saturating_sub(self.floor(urgency))
     }
 

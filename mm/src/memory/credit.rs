@@ -12,7 +12,7 @@
 use arch::addr::PAGE_SIZE;
 use arch::sync::atomic::Ordering;
 
-use super::Memory;
+use super::{Memory, Urgency};
 use crate::error::OutOfMemory;
 
 /// A promise of kernel memory; dropping it ends the promise.
@@ -43,6 +43,14 @@ impl Memory {
             return Err(OutOfMemory);
         }
         Ok(credit)
+    }
+}
+
+impl Memory {
+    /// Whether a request of this urgency may fail at present. A hint: others take and give meanwhile.
+    #[must_use]
+    pub fn is_short(&self, urgency: Urgency) -> bool {
+        self.spare(urgency) == 0
     }
 }
 

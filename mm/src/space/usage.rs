@@ -1,6 +1,11 @@
 //! How much an address space uses, for `/proc/PID/{stat,statm,status}` and for limits.
 
+use arch::addr::Frame;
+use arch::paging::{TABLE_ENTRIES, USER_ROOT_ENTRIES};
+
 use super::AddressSpace;
+use crate::raw::table;
+use crate::table::entry::is_empty;
 use crate::vma::tree::Tree;
 use crate::vma::{Protection, Vma, VmaFlags};
 
@@ -92,6 +97,24 @@ impl AddressSpace {
             peak_resident: totals.peak_resident.max(resident),
             areas: state.areas.len(),
         }
+    }
+
+    /// Frames that the page tables of this space take. A table that fork shares counts in each space. Takes the lock
+    /// exclusively, and time in proportion to the GiB mapped.
+    #[must_use]
+    pub fn table_frames(&self) -> u64 {
+        let _state = self.lock();
+        let present = |node: Frame| u64::from(self.memory.meta(node).present());
+        let children = |node: Frame, entries: usize| {
+            let entries = (0..entries).map(move |index| table(node).load(index));
+            entries.filter(|entry| !is_empty(*entry)).map(|entry| entry.frame())
+        };
+        let upper = children(self.root, USER_ROOT_ENTRIES);
+        let below = upper.map(|upper| {
+            // The number of entries of a table is the number of tables below, down to those whose entries are pages.
+            1 + present(upper) + children(upper, TABLE_ENTRIES).map(present).sum::<u64>()
+        });
+        1 + below.sum::<u64>()
     }
 
     /// Notes the resident set before it shrinks.

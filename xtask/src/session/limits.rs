@@ -61,6 +61,45 @@ pub fn memory_hog(shell: &mut Shell) -> anyhow::Result<()> {
     comes_back(shell, before)
 }
 
+/// A program that fills sockets until the kernel's own memory is used up.
+pub fn socket_hog(shell: &mut Shell) -> anyhow::Result<()> {
+    kernel_memory_hog(shell, "sockets")
+}
+
+/// The same with pipes.
+pub fn pipe_hog(shell: &mut Shell) -> anyhow::Result<()> {
+    kernel_memory_hog(shell, "pipes")
+}
+
+/// The same with page tables, while hardly anything is resident.
+pub fn table_hog(shell: &mut Shell) -> anyhow::Result<()> {
+    kernel_memory_hog(shell, "tables")
+}
+
+/// A program that takes memory which is in nobody's resident set. Either there is not enough of it to be had, and
+/// everybody lives on beside the hog, or the hog is killed, and nobody else.
+fn kernel_memory_hog(shell: &mut Shell, what: &str) -> anyhow::Result<()> {
+    let before = available_kib(shell)?;
+    let pid = shell.succeed("echo $$")?;
+    shell.ask("sleep 100000 &")?;
+    // Linux does not count what sockets and pipes hold: there the hog has to come forward.
+    shell.ask("grep -q skein /proc/version || volunteer='echo 1000 >/proc/self/oom_score_adj;'")?;
+    shell
+        .ask(&format!("sh -c \"$volunteer sleep 200000 | exec memhog {what}\" >/tmp/hog 2>&1 &"))?;
+    for _ in 0..LOOKS {
+        // Forks, and so needs memory.
+        let state = shell.succeed("sleep 1; pidof memhog >/dev/null || echo gone; cat /tmp/hog")?;
+        if state.contains("gone") || state.contains("EMFILE") {
+            break;
+        }
+    }
+    ensure!(shell.succeed("echo $$")? == pid, "the shell is another one");
+    let bystander = shell.ask("kill %1 && echo alive")?;
+    ensure!(bystander.contains("alive"), "a bystander was killed: {bystander:?}");
+    shell.ask("killall memhog sleep; wait; rm -f /tmp/hog")?;
+    comes_back(shell, before)
+}
+
 /// Memory that is available, as the kernel tells it.
 fn available_kib(shell: &mut Shell) -> anyhow::Result<u64> {
     let table = shell.succeed("cat /proc/meminfo")?;

@@ -28,7 +28,7 @@ pub const PROMPT: &str = "# ";
 type Step = fn(&mut Shell) -> anyhow::Result<()>;
 
 /// The steps between the first prompt and the power-off, in their order.
-const STEPS: [(&str, Step); 13] = [
+const STEPS: [(&str, Step); 16] = [
     ("pipelines", basics::pipelines),
     ("loops and conditions", basics::loops),
     ("ps shows the processes", basics::processes),
@@ -43,6 +43,9 @@ const STEPS: [(&str, Step); 13] = [
     ("vi edits and saves a file", files::edit_with_vi),
     ("a fork bomb under ulimit -u is survived", limits::fork_bomb),
     ("a memory hog without limit is survived", limits::memory_hog),
+    ("a hog of full sockets is survived", limits::socket_hog),
+    ("a hog of full pipes is survived", limits::pipe_hog),
+    ("a hog of page tables is survived", limits::table_hog),
 ];
 
 /// Holds the session on whatever kernel `boot` boots, and counts the steps.

@@ -31,7 +31,7 @@ pub static DIRECTORY: Node<Task> = Node::Directory(&[
     Entry::file("mountinfo", mounts::information),
     Entry::file("mounts", mounts::table),
     Entry::writable("oom_score_adj", adjustment, set_adjustment),
-    Entry::file("oom_score", |_, out| writeln!(out, "0")),
+    Entry::file("oom_score", points),
     Entry::link("root", root),
     Entry::file("stat", stat::line),
     Entry::file("statm", stat::memory),
@@ -123,6 +123,11 @@ fn ignore_number(_: &Task, text: &[u8]) -> Result<()> {
     let valid =
         digits.trim_ascii().iter().all(u8::is_ascii_hexdigit) && !digits.trim_ascii().is_empty();
     if valid { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn points(task: &Task, out: &mut Output) -> Result<()> {
+    let total = crate::memory::memory().total_frames();
+    writeln!(out, "{}", crate::task::out_of_memory_points(&task.process, total))
 }
 
 fn adjustment(task: &Task, out: &mut Output) -> Result<()> {

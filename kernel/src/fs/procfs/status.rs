@@ -129,6 +129,7 @@ fn memory(task: &Task, out: &mut Output) -> Result<()> {
     const PAGE_KIB: u64 = arch::addr::PAGE_SIZE as u64 / KIB;
     let Some(space) = task.process.space() else { return Ok(()) };
     let usage = space.usage();
+    let tables = space.table_frames() * PAGE_KIB;
     let image = task.process.image();
     let code = (image.code.end.saturating_sub(image.code.start)) / KIB;
     let anonymous = usage.resident.saturating_sub(usage.shared);
@@ -146,7 +147,7 @@ fn memory(task: &Task, out: &mut Output) -> Result<()> {
         ("VmStk", usage.stack / KIB),
         ("VmExe", code),
         ("VmLib", (usage.executable / KIB).saturating_sub(code)),
-        ("VmPTE", 0),
+        ("VmPTE", tables),
         ("VmSwap", 0),
         ("HugetlbPages", 0),
     ] {

@@ -34,6 +34,11 @@ impl Chunk {
         self.close_on_exec
     }
 
+    /// Bytes of kernel memory that the files keep.
+    pub(super) fn held_memory(&self) -> usize {
+        self.files.iter().flatten().map(|file| file.held_memory()).sum()
+    }
+
     /// Puts `file` into `slot` and returns what was there.
     pub(super) fn put(
         &mut self,

@@ -14,6 +14,8 @@ use spin::Once;
 
 use super::space::Space;
 use crate::errno::{Errno, Result};
+use crate::memory::pressure;
+use crate::task;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -35,6 +37,18 @@ fn errno(error: ObjectError) -> Errno {
         ObjectError::PastEnd => Errno::EFBIG,
         ObjectError::OutOfMemory => Errno::ENOMEM,
         ObjectError::Io => Errno::ENOSPC,
+    }
+}
+
+/// Takes pages from everybody who maps them by `step`, which is repeated while memory is short: what is cut off must not
+/// stay mapped. Sleeps then.
+///
+/// # Errors
+/// Those of `step`; `ENOMEM` only to a thread that is to end itself.
+fn until_done(mut step: impl FnMut() -> Result<()>) -> Result<()> {
+    match task::try_current() {
+        Some(thread) => pressure::retry(&thread, step),
+        None => step(),
     }
 }
 
@@ -149,7 +163,7 @@ impl Pages {
     /// # Errors
     /// `EFBIG`.
     pub fn resize(&self, size: u64) -> Result<()> {
-        let result = self.0.pages.resize(size).map_err(errno);
+        let result = until_done(|| self.0.pages.resize(size).map_err(errno));
         self.0.settle();
         result
     }
@@ -168,7 +182,7 @@ impl Pages {
         self.zero(start, first_whole * PAGE);
         self.zero(last_whole * PAGE, end);
         if first_whole < last_whole {
-            self.0.punch(first_whole, last_whole - first_whole).map_err(errno)?;
+            until_done(|| self.0.punch(first_whole, last_whole - first_whole).map_err(errno))?;
         }
         Ok(())
     }

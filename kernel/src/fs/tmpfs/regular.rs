@@ -286,6 +286,14 @@ impl FileOperations for RegularFile {
         Ok(self.pages.object())
     }
 
+    fn held_memory(&self, file: &File) -> usize {
+        // What still has a name stays when it is closed.
+        if file.inode().metadata().links > 0 {
+            return 0;
+        }
+        usize::try_from(self.blocks()).unwrap_or(usize::MAX).saturating_mul(PAGE_SIZE)
+    }
+
     fn allow_seals(&self) {
         self.seals.store(0, Ordering::Release);
     }

@@ -64,6 +64,9 @@ impl Interval {
 /// nothing else; what it misses is one signal anyway, which is pending once.
 const PAUSE: Nanos = Nanos::from_micros(100);
 
+/// What a kernel timer takes, with the closure that it calls, roughly.
+const KERNEL_TIMER_BYTES: usize = 256;
+
 /// Which alarm a kernel timer belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Which {
@@ -221,6 +224,11 @@ impl Timers {
         let timer = PosixTimer::new(id, armed, target, allowance);
         self.state.lock().posix.insert(id, timer);
         Ok(id)
+    }
+
+    /// Bytes of kernel memory that the POSIX timers take, roughly.
+    pub(crate) fn held_memory(&self) -> usize {
+        self.state.lock().posix.len() * (size_of::<PosixTimer>() + KERNEL_TIMER_BYTES)
     }
 
     /// Calls `act` on the POSIX timer `id`.
