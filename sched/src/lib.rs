@@ -29,5 +29,5 @@ pub use parameters::{Discipline, Nice, Parameters};
 pub use park::{ParkMode, ParkState, Phase, WakeMask};
 pub use resched::Resched;
 pub use run_queue::{REAL_TIME_SLICE, RunQueue};
-pub use scheduler::{Fate, Leave, OutOfMemory, QueueGuard, Scheduler, Switch, Switched};
+pub use scheduler::{Fate, Leave, OutOfMemory, QueueGuard, Replaced, Scheduler, Switch, Switched};
 pub use task::{Schedulable, TaskCore, TaskId, TaskStatistics};

@@ -39,22 +39,32 @@ pub(crate) struct Current<T> {
     parameters: Parameters,
     /// When the policy wants to be asked again; [`Nanos::MAX`] for never.
     pub(crate) slice_end: Nanos,
+    /// The number of the policy that picked it, if it is a fair one.
+    generation: u32,
 }
 
 impl<T: Schedulable> Current<T> {
     fn idle(task: Arc<T>) -> Self {
         let parameters = task.task().parameters();
-        Self { task, class: Class::Idle, parameters, slice_end: Nanos::MAX }
+        Self { task, class: Class::Idle, parameters, slice_end: Nanos::MAX, generation: 0 }
     }
+}
+
+/// A task that waits, and in which class.
+pub(crate) struct Queued<T> {
+    pub(crate) task: Arc<T>,
+    pub(crate) class: Class,
 }
 
 /// The runnable tasks of one CPU.
 pub struct RunQueue<T: Schedulable> {
     cpu: CpuId,
-    slots: Slots<Arc<T>>,
+    pub(crate) slots: Slots<Queued<T>>,
     stop: RealTimeQueue,
     real_time: RealTimeQueue,
-    fair: Box<dyn Policy>,
+    pub(crate) fair: Box<dyn Policy>,
+    /// How many policies were here before this one.
+    pub(crate) generation: u32,
     pub(crate) current: Option<Current<T>>,
     /// The CPU's own thread; runs when nothing else does, and is never queued.
     idle: Option<Arc<T>>,
@@ -70,6 +80,7 @@ impl<T: Schedulable> RunQueue<T> {
             stop: RealTimeQueue::default(),
             real_time: RealTimeQueue::default(),
             fair,
+            generation: 0,
             current: None,
             idle: None,
             newcomer: None,
@@ -130,18 +141,20 @@ impl<T: Schedulable> RunQueue<T> {
         core.move_to(self.cpu);
         let parameters = core.parameters();
         let id = core.id();
-        let slot = self.slots.insert(task);
-        let Some(task) = self.slots.get(slot) else { return false };
+        let class = class_of(&parameters);
+        let slot = self.slots.insert(Queued { task, class });
+        let Some(Queued { task, .. }) = self.slots.get(slot) else { return false };
         let core = task.task();
         core.set_slot(slot);
         core.note_queued(now);
         task.was_queued(self.cpu, event);
+        core.remember_for(self.generation);
         let view = view_of(core, &parameters, slot);
         let end = match event {
             Event::Preempted if !self.turn_is_over(&parameters, now) => End::Head,
             _ => End::Tail,
         };
-        match class_of(&parameters) {
+        match class {
             Class::Stop => self.stop.enqueue(view, 0, end),
             Class::RealTime => self.real_time.enqueue(view, parameters.priority, end),
             Class::Fair | Class::Idle => self.fair.enqueue(view, event),
@@ -155,7 +168,7 @@ impl<T: Schedulable> RunQueue<T> {
             && self.current.as_ref().is_some_and(|current| current.slice_end <= now)
     }
 
-    fn outranks_current(&self, parameters: &Parameters, id: TaskId) -> bool {
+    fn outranks_current(&mut self, parameters: &Parameters, id: TaskId) -> bool {
         let Some(current) = &self.current else { return true };
         let class = class_of(parameters);
         if class != current.class {
@@ -163,7 +176,8 @@ impl<T: Schedulable> RunQueue<T> {
         }
         match class {
             Class::RealTime => parameters.priority > current.parameters.priority,
-            Class::Fair => self.fair.preempts(id),
+            // A task that the policy does not know gives way, so that it comes to know it.
+            Class::Fair => current.generation != self.generation || self.fair.preempts(id),
             Class::Stop | Class::Idle => false,
         }
     }
@@ -183,7 +197,7 @@ impl<T: Schedulable> RunQueue<T> {
             (pick.task, Class::Fair, pick.slice)
         };
         debug_assert!(self.owns(&view), "a policy returned a view that it was not given");
-        let task = self.slots.remove(view.slot)?;
+        let task = self.slots.remove(view.slot)?.task;
         let parameters = task.task().parameters();
         let slice = match parameters.discipline {
             Discipline::RoundRobin if class == Class::RealTime => REAL_TIME_SLICE,
@@ -191,7 +205,9 @@ impl<T: Schedulable> RunQueue<T> {
         };
         task.task().set_slot(Slot::NONE);
         let slice_end = now.saturating_add(slice);
-        self.current = Some(Current { task: Arc::clone(&task), class, parameters, slice_end });
+        let generation = self.generation;
+        let task_too = Arc::clone(&task);
+        self.current = Some(Current { task: task_too, class, parameters, slice_end, generation });
         Some(task)
     }
 
@@ -207,6 +223,7 @@ impl<T: Schedulable> RunQueue<T> {
         let Some(current) = &mut self.current else { return Verdict::Reschedule };
         let ran = current.task.task().charge(now);
         match current.class {
+            Class::Fair if current.generation != self.generation => Verdict::Reschedule,
             Class::Fair => {
                 let verdict = self.fair.tick(ran);
                 current.slice_end = match verdict {
@@ -237,8 +254,9 @@ impl<T: Schedulable> RunQueue<T> {
             self.current = None;
             return Some(task);
         }
-        // With new parameters it is a newcomer, perhaps in another class.
-        let event = if task.task().parameters() == current.parameters {
+        // With new parameters it is a newcomer, perhaps in another class; to a new policy it is one too.
+        let is_known = class != Class::Fair || current.generation == self.generation;
+        let event = if is_known && task.task().parameters() == current.parameters {
             event
         } else {
             self.leave_policy(Event::MigratedAway);
@@ -258,6 +276,7 @@ impl<T: Schedulable> RunQueue<T> {
     fn leave_policy(&mut self, event: Event) {
         if let Some(current) = &self.current
             && current.class == Class::Fair
+            && current.generation == self.generation
         {
             let memory = self.fair.leave(event);
             current.task.task().set_memory(memory);
@@ -267,12 +286,12 @@ impl<T: Schedulable> RunQueue<T> {
     /// Takes a queued task out.
     pub(crate) fn remove(&mut self, task: &TaskCore) -> Option<Arc<T>> {
         let id = task.id();
-        self.slots.get(task.slot()).filter(|queued| queued.task().id() == id)?;
-        let view = self
-            .fair
-            .remove(id)
-            .or_else(|| self.real_time.remove(id))
-            .or_else(|| self.stop.remove(id))?;
+        let queued = self.slots.get(task.slot()).filter(|queued| queued.task.task().id() == id)?;
+        let view = match queued.class {
+            Class::Stop => self.stop.remove(id),
+            Class::RealTime => self.real_time.remove(id),
+            Class::Fair | Class::Idle => self.fair.remove(id),
+        }?;
         self.release(&view)
     }
 
@@ -290,19 +309,19 @@ impl<T: Schedulable> RunQueue<T> {
         let slots = &self.slots;
         let may_move = |view: &TaskView| {
             Some(view.id) != except
-                && slots.get(view.slot).is_some_and(|task| task.task().may_run_on(thief))
+                && slots.get(view.slot).is_some_and(|queued| queued.task.task().may_run_on(thief))
         };
         let view = self.real_time.steal(&may_move).or_else(|| self.fair.steal(&may_move))?;
         self.release(&view)
     }
 
     fn owns(&self, view: &TaskView) -> bool {
-        self.slots.get(view.slot).is_some_and(|task| task.task().id() == view.id)
+        self.slots.get(view.slot).is_some_and(|queued| queued.task.task().id() == view.id)
     }
 
     fn release(&mut self, view: &TaskView) -> Option<Arc<T>> {
         debug_assert!(self.owns(view), "a policy returned a view that it was not given");
-        let task = self.slots.remove(view.slot)?;
+        let task = self.slots.remove(view.slot)?.task;
         task.task().set_slot(Slot::NONE);
         task.task().set_memory(view.memory);
         Some(task)
@@ -327,7 +346,7 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// The tasks queued here.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.slots.iter().map(|(_, task)| task)
+        self.slots.iter().map(|(_, queued)| &queued.task)
     }
 }
 

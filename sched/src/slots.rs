@@ -55,6 +55,11 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// One more than the largest number in use.
+    pub(crate) fn limit(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
     /// The occupied slots and their values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.entries

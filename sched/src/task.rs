@@ -36,6 +36,8 @@ pub struct TaskCore {
     cpu: AtomicU16,
     slot: AtomicU32,
     memory: [AtomicU64; Memory::WORDS],
+    /// Which policy the memory is for: see `RunQueue::generation`.
+    memory_of: AtomicU32,
     queued_at: AtomicU64,
     started_at: AtomicU64,
     statistics: Counters,
@@ -88,6 +90,7 @@ impl TaskCore {
             cpu: AtomicU16::new(0),
             slot: AtomicU32::new(Slot::NONE),
             memory: core::array::from_fn(|_| AtomicU64::new(0)),
+            memory_of: AtomicU32::new(0),
             queued_at: AtomicU64::new(0),
             started_at: AtomicU64::new(0),
             statistics: Counters::new(),
@@ -184,6 +187,19 @@ impl TaskCore {
 
     pub(crate) fn memory(&self) -> Memory {
         Memory(core::array::from_fn(|i| self.memory[i].load(Ordering::Relaxed)))
+    }
+
+    /// The number of the policy that the memory is for.
+    pub(crate) fn memory_of(&self) -> u32 {
+        self.memory_of.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the memory unless it is for policy number `generation`.
+    pub(crate) fn remember_for(&self, generation: u32) {
+        if self.memory_of() != generation {
+            self.memory_of.store(generation, Ordering::Relaxed);
+            self.set_memory(Memory::default());
+        }
     }
 
     pub(crate) fn set_memory(&self, memory: Memory) {

@@ -4,10 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use arch::cpu::CpuId;
 use arch::time::Nanos;
 use proptest::prelude::*;
-use sched::policy::{Event, Memory, POLICIES, Policy, PolicyKind, TaskView, Verdict, eevdf};
+use sched::policy::{
+    Event, Memory, POLICIES, Policy, PolicyKind, Setup, TaskView, Verdict, eevdf, mlfq, stride,
+};
 use sched::{Nice, TaskId};
+
+const SETUP: Setup = Setup { cpu: CpuId::BOOT, seed: 1 };
 
 fn view(id: u64, nice: i32) -> TaskView {
     TaskView {
@@ -65,7 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 impl Model {
     fn new(kind: &PolicyKind) -> Self {
-        let mut policy = (kind.create)();
+        let mut policy = (kind.create)(SETUP);
         assert!(policy.reserve(256));
         Self {
             policy,
@@ -168,7 +173,7 @@ impl Model {
 
 /// Runs always-runnable tasks of the given nice values for `total`. Returns each one's CPU time and its longest wait.
 fn run_hogs(kind: &PolicyKind, nices: &[i32], total: Nanos) -> Vec<(Nanos, Nanos)> {
-    let mut policy = (kind.create)();
+    let mut policy = (kind.create)(SETUP);
     assert!(policy.reserve(nices.len()));
     for (i, nice) in nices.iter().enumerate() {
         policy.enqueue(view(i as u64, *nice), Event::Spawned);
@@ -196,6 +201,35 @@ fn run_hogs(kind: &PolicyKind, nices: &[i32], total: Nanos) -> Vec<(Nanos, Nanos
     results
 }
 
+/// How long a hog of value `nice` may wait among hogs of the values `nices`.
+fn longest_wait(kind: &PolicyKind, nices: &[i32], nice: i32) -> Nanos {
+    let weight = |nice: i32| u64::from(Nice::clamped(nice).weight());
+    let total: u64 = nices.iter().map(|&nice| weight(nice)).sum();
+    let tasks = nices.len() as u64;
+    let turns = match kind.name {
+        // As many turns of everybody as its share is smaller than theirs.
+        "eevdf" | "stride" => 2 * (total / weight(nice) + 2 * tasks),
+        // Everybody's allotment at the top, scaled by weight, and what is left of the period of boosts.
+        "mlfq" => 2 * total / 1024 + tasks + mlfq::BOOST_PERIOD.0 / kind.slice.0,
+        // Every eighth pick is by age.
+        "chaos" => 8 * tasks,
+        _ => tasks,
+    };
+    Nanos(kind.slice.0 * turns)
+}
+
+/// How far the hog that is furthest from its weighted share is from it, in nanoseconds.
+fn worst_share_error(nices: &[i32], results: &[(Nanos, Nanos)]) -> f64 {
+    let ran: u64 = results.iter().map(|(time, _)| time.0).sum();
+    let weights: Vec<f64> = nices.iter().map(|&n| f64::from(Nice::clamped(n).weight())).collect();
+    let total: f64 = weights.iter().sum();
+    let errors = results
+        .iter()
+        .zip(&weights)
+        .map(|((time, _), weight)| (time.0 as f64 - ran as f64 * weight / total).abs());
+    errors.fold(0.0, f64::max)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -207,18 +241,24 @@ proptest! {
         }
     }
 
-    /// Nobody waits longer than one slice of everybody else, stretched by the inverse of its share.
+    /// Nobody waits longer than its policy promises.
     #[test]
     fn waiting_is_bounded(nices in prop::collection::vec(-5_i32..6, 2..10)) {
         for kind in POLICIES {
-            let weights: Vec<u64> = nices.iter().map(|&n| u64::from(Nice::clamped(n).weight())).collect();
-            let total_weight: u64 = weights.iter().sum();
-            for (result, weight) in run_hogs(kind, &nices, Nanos::from_secs(2)).into_iter().zip(&weights) {
-                let turns = (total_weight / weight).max(nices.len() as u64) + nices.len() as u64;
-                let bound = Nanos(4_000_000 * turns * 2);
+            let results = run_hogs(kind, &nices, Nanos::from_secs(4));
+            for (result, &nice) in results.into_iter().zip(&nices) {
+                let bound = longest_wait(kind, &nices, nice);
                 prop_assert!(result.1 <= bound, "{kind:?}: waited {:?}, bound {bound:?}", result.1);
             }
         }
+    }
+
+    /// Stride: after any time each task has its weighted share within a quantum for each task (the paper's bound).
+    #[test]
+    fn stride_honours_weights(nices in prop::collection::vec(-10_i32..11, 2..10), millis in 200_u64..3000) {
+        let results = run_hogs(&stride::KIND, &nices, Nanos::from_millis(millis));
+        let error = worst_share_error(&nices, &results);
+        prop_assert!(error <= (stride::SLICE.0 * nices.len() as u64) as f64, "{nices:?}: {results:?} is off by {error} ns");
     }
 
     /// EEVDF: after any time each task has its weighted share within two slices.
@@ -226,14 +266,8 @@ proptest! {
     fn eevdf_honours_weights(nices in prop::collection::vec(-10_i32..11, 2..10), millis in 200_u64..3000) {
         let total = Nanos::from_millis(millis);
         let results = run_hogs(&eevdf::KIND, &nices, total);
-        let ran: u64 = results.iter().map(|(time, _)| time.0).sum();
-        let weights: Vec<f64> = nices.iter().map(|&n| f64::from(Nice::clamped(n).weight())).collect();
-        let total_weight: f64 = weights.iter().sum();
-        for ((time, _), weight) in results.iter().zip(&weights) {
-            let ideal = ran as f64 * weight / total_weight;
-            let error = (time.0 as f64 - ideal).abs();
-            prop_assert!(error <= 2.0 * eevdf::SLICE.0 as f64, "{nices:?}: {time:?} instead of {ideal}");
-        }
+        let error = worst_share_error(&nices, &results);
+        prop_assert!(error <= 2.0 * eevdf::SLICE.0 as f64, "{nices:?}: {results:?} is off by {error} ns");
     }
 }
 
@@ -248,7 +282,7 @@ fn round_robin_gives_equal_turns() {
 /// EEVDF: a task that sleeps most of the time runs soon after it wakes, however many hogs there are.
 #[test]
 fn eevdf_lets_a_sleeper_run_soon() {
-    let mut policy = (eevdf::KIND.create)();
+    let mut policy = (eevdf::KIND.create)(SETUP);
     assert!(policy.reserve(16));
     (0..8).for_each(|id| policy.enqueue(view(id, 0), Event::Spawned));
     let mut sleeper = view(100, 0);

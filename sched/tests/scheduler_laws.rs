@@ -44,6 +44,7 @@ enum Step {
     Affinity(usize, u8),
     RealTime(usize, u8),
     Nice(usize, i32),
+    Policy(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -57,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..32, 1_u8..16).prop_map(|(task, mask)| Step::Affinity(task, mask)),
         1 => (0_usize..32, 0_u8..4).prop_map(|(task, priority)| Step::RealTime(task, priority)),
         1 => (0_usize..32, -20..20).prop_map(|(task, nice)| Step::Nice(task, nice)),
+        1 => (0..POLICIES.len()).prop_map(Step::Policy),
     ]
 }
 
@@ -168,6 +170,11 @@ impl Machine {
             }
             Step::Nice(index, nice) => {
                 self.set(index, |old| Parameters { nice: Nice::clamped(nice), ..old });
+            }
+            Step::Policy(which) => {
+                let replaced = self.scheduler.replace_policy(&POLICIES[which]).expect("memory");
+                assert_eq!(self.scheduler.policy().name, POLICIES[which].name);
+                replaced.0.iter().for_each(|cpu| self.carry_out(Resched::Cpu(cpu), 0));
             }
             Step::Block(_) | Step::Exit(_) | Step::Yield(_) => {}
         }

@@ -33,6 +33,10 @@ pub struct CommandLine {
     pub policy: Option<String>,
     /// `trace=N`: how many records the trace keeps per CPU; 0 for no trace.
     pub trace_records: Option<usize>,
+    /// `sched_seed=N`: where policies that leave something to chance start from.
+    pub policy_seed: u64,
+    /// `sched_test`: offer the policies that are there for tests.
+    pub test_policies: bool,
     /// `maxcpus=N`: start no more than this many CPUs.
     pub maximum_cpus: Option<usize>,
     /// `panic_test` or `panic_test=overflow`: how to die once everything runs.
@@ -53,6 +57,8 @@ impl CommandLine {
             trace_system_calls: false,
             policy: None,
             trace_records: None,
+            policy_seed: 0,
+            test_policies: false,
             maximum_cpus: None,
             panic_test: None,
             complaints: Vec::new(),
@@ -88,6 +94,11 @@ impl CommandLine {
                 Ok(count) => self.trace_records = Some(count),
                 Err(_) => self.complaints.push(word),
             },
+            ("sched_seed", Some(seed)) => match seed.parse() {
+                Ok(seed) => self.policy_seed = seed,
+                Err(_) => self.complaints.push(word),
+            },
+            ("sched_test", None) => self.test_policies = true,
             ("maxcpus", Some(count)) => match count.parse() {
                 Ok(count) if count > 0 => self.maximum_cpus = Some(count),
                 _ => self.complaints.push(word),
@@ -95,7 +106,7 @@ impl CommandLine {
             ("panic_test", None) => self.panic_test = Some(PanicTest::Assertion),
             ("panic_test", Some("overflow")) => self.panic_test = Some(PanicTest::StackOverflow),
             ("console" | "root" | "ro" | "rw" | "BOOT_IMAGE", _) => {}
-            ("strace" | "panic_test", _) => self.complaints.push(word),
+            ("strace" | "panic_test" | "sched_test", _) => self.complaints.push(word),
             (name, _) if name.contains('.') => self.complaints.push(word),
             (_, Some(_)) => self.environment.push(word),
             (_, None) => self.arguments.push(word),
@@ -144,12 +155,14 @@ mod tests {
 
     #[test]
     fn switches_are_recognised() {
-        let line =
-            CommandLine::parse("  strace=1 sched=rr panic_test trace=64 maxcpus=2 console=ttyS0 ");
+        let line = CommandLine::parse(
+            "  strace=1 sched=rr sched_seed=7 panic_test trace=64 maxcpus=2 console=ttyS0 ",
+        );
         assert!(line.trace_system_calls);
         assert_eq!(line.panic_test, Some(PanicTest::Assertion));
         assert_eq!((line.policy.as_deref(), line.maximum_cpus), (Some("rr"), Some(2)));
         assert_eq!(line.trace_records, Some(64));
+        assert_eq!((line.policy_seed, line.test_policies), (7, false));
         assert!(line.arguments.is_empty() && line.complaints.is_empty());
     }
 }

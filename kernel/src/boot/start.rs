@@ -103,8 +103,11 @@ fn initialize_devices() {
 }
 
 fn initialize_scheduling(line: &CommandLine) {
+    if line.test_policies {
+        scheduling::offer_test_policies();
+    }
     let policy = line.policy.as_deref();
-    if !scheduling::initialize(arch::cpu_count(), policy) {
+    if !scheduling::initialize(arch::cpu_count(), policy, line.policy_seed) {
         log_warn!("there is no scheduling policy {}: using the default", policy.unwrap_or(""));
     }
 }

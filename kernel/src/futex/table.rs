@@ -259,7 +259,7 @@ mod tests {
     use crate::scheduling::{self, ThreadCore};
 
     fn waiter(key: Key, bitset: u32) -> Waiter {
-        scheduling::initialize(1, None);
+        scheduling::initialize(1, None, 0);
         let core = ThreadCore::new_kernel(|| ()).expect("memory");
         Waiter::new(Thread::new_kernel("waiter", core), key, bitset)
     }

@@ -5,9 +5,10 @@ use alloc::sync::Arc;
 use arch::cpu::CpuId;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arch::sync::{Irq, PerCpu, Rank, SpinLock};
-use sched::{Scheduler, policy};
+use sched::Scheduler;
 use spin::Once;
 
+use super::policy;
 use super::switch::Handoff;
 use crate::cpu::Usage;
 use crate::task::Thread;
@@ -39,12 +40,12 @@ static CPUS: Once<Cpus> = Once::new();
 /// Makes the scheduler for `count` CPUs. Once, at boot, when the heap and the clock work.
 ///
 /// `policy_name` is what the command line asks for (`sched=`); an unknown name is answered with `false`, and the
-/// default policy is used.
-pub fn initialize(count: usize, policy_name: Option<&str>) -> bool {
-    let asked = policy_name.map(policy::by_name);
-    let kind = asked.flatten().unwrap_or(&policy::POLICIES[0]);
+/// default policy is used. Policies that leave something to chance start from `seed`.
+pub fn initialize(count: usize, policy_name: Option<&str>, seed: u64) -> bool {
+    let asked = policy_name.map(policy::find);
+    let kind = asked.flatten().unwrap_or_else(policy::default);
     CPUS.call_once(|| Cpus {
-        scheduler: Scheduler::new(count, kind),
+        scheduler: Scheduler::with_seed(count, kind, seed),
         cpus: PerCpu::new(count, |_| Cpu::new()),
     });
     asked.is_none_or(|kind| kind.is_some())

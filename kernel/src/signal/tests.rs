@@ -14,7 +14,7 @@ use crate::task::{CoreFile, ExitStatus, Pid, Process, Thread, testing};
 
 /// A process with `count` threads.
 fn process(count: usize) -> (Arc<Process>, Vec<Arc<Thread>>) {
-    scheduling::initialize(1, None);
+    scheduling::initialize(1, None, 0);
     let process = testing::process();
     let thread = |_| {
         let core = ThreadCore::new_kernel(|| ()).expect("memory");

@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_number_that_exec_has_taken_over_outlives_its_former_bearer() {
-        crate::scheduling::initialize(1, None);
+        crate::scheduling::initialize(1, None, 0);
         let process = crate::task::testing::process();
         let thread = || {
             let core = crate::scheduling::ThreadCore::new_kernel(|| ()).expect("memory");

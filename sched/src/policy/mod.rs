@@ -26,9 +26,20 @@ use arch::time::Nanos;
 
 use crate::task::TaskId;
 
+pub mod broken;
+pub mod chaos;
+mod counters;
 pub mod eevdf;
+pub mod fifo;
+pub mod mlfq;
 pub mod placement;
+mod random;
 pub mod round_robin;
+pub mod stride;
+pub mod template;
+
+pub use counters::CounterKind;
+pub use random::Random;
 
 /// A few words that a policy keeps with a task across sleeps and migrations. Zero for a new task, and after the policy
 /// was changed.
@@ -119,7 +130,7 @@ pub trait Policy: Send {
     fn tick(&mut self, ran: Nanos) -> Verdict;
 
     /// Whether `task`, just enqueued, should take the CPU from the current task at once.
-    fn preempts(&self, task: TaskId) -> bool;
+    fn preempts(&mut self, task: TaskId) -> bool;
 
     /// The current task stops being current without being queued again. Returns what to remember of it.
     fn leave(&mut self, event: Event) -> Memory;
@@ -132,6 +143,9 @@ pub trait Policy: Send {
 
     /// Takes any queued task out, until `None`: the policy is being replaced.
     fn drain(&mut self) -> Option<TaskView>;
+
+    /// The values of the counters that the policy's row [describes](PolicyKind::counters), in that order.
+    fn counters(&self) -> &[u64];
 
     /// How many tasks are queued, the current one not counted.
     fn len(&self) -> usize;
@@ -154,6 +168,17 @@ pub struct CpuSnapshot<'a> {
     pub waker: CpuId,
     /// How many tasks a CPU runs and has queued.
     pub load: &'a dyn Fn(CpuId) -> u32,
+    /// A number that differs each time, for policies that leave something to chance.
+    pub random: u64,
+}
+
+/// What an instance of a policy is made with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Setup {
+    /// The CPU that it is for.
+    pub cpu: CpuId,
+    /// Where chance starts from, the same for all CPUs. With the same seed and the same calls a policy decides the same.
+    pub seed: u64,
 }
 
 /// A policy by name: one row of [`POLICIES`].
@@ -166,9 +191,16 @@ pub struct PolicyKind {
     /// The slice of a task that asked for none, as sched_rr_get_interval(2) reports it.
     pub slice: Nanos,
     /// Makes the instance of one CPU.
-    pub create: fn() -> Box<dyn Policy>,
+    pub create: fn(Setup) -> Box<dyn Policy>,
     /// Chooses the CPU for a task that is spawned or woken. Runs without any lock, so it sees a snapshot and has no instance.
     pub select_cpu: fn(&TaskView, &CpuSnapshot<'_>) -> CpuId,
+    /// What the values of [`Policy::counters`] mean.
+    pub counters: &'static [CounterKind],
+}
+
+impl PolicyKind {
+    /// No policy has more counters.
+    pub const MOST_COUNTERS: usize = 8;
 }
 
 impl core::fmt::Debug for PolicyKind {
@@ -178,7 +210,15 @@ impl core::fmt::Debug for PolicyKind {
 }
 
 /// The policies in the box; the first is the default.
-pub const POLICIES: &[PolicyKind] = &[eevdf::KIND, round_robin::KIND];
+pub const POLICIES: &[PolicyKind] = &[
+    eevdf::KIND,
+    round_robin::KIND,
+    mlfq::KIND,
+    stride::KIND,
+    fifo::KIND,
+    chaos::KIND,
+    template::KIND,
+];
 
 /// The policy called `name`.
 #[must_use]

@@ -53,6 +53,7 @@ mod tests {
             last: CpuId::new(last),
             waker: CpuId::new(0),
             load: &|cpu| loads[cpu.index()],
+            random: 0,
         };
         idle_near_last(&task, &snapshot).index()
     }

@@ -7,7 +7,7 @@ use alloc::collections::VecDeque;
 
 use arch::time::Nanos;
 
-use super::{Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
+use super::{CounterKind, Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
 use crate::task::TaskId;
 
 /// How long a turn lasts.
@@ -18,8 +18,13 @@ pub const KIND: PolicyKind = PolicyKind {
     name: "rr",
     about: "round-robin: equal turns of 4 ms in order of arrival, whatever the nice values",
     slice: SLICE,
-    create: || Box::new(RoundRobin::default()),
+    create: |_| Box::new(RoundRobin::default()),
     select_cpu: placement::idle_near_last,
+    counters: &[CounterKind {
+        name: "turns",
+        unit: "turns",
+        about: "turns that were used to the end",
+    }],
 };
 
 /// A queue, and what is left of the current task's turn.
@@ -27,6 +32,7 @@ pub const KIND: PolicyKind = PolicyKind {
 pub struct RoundRobin {
     queue: VecDeque<TaskView>,
     left: Nanos,
+    turns: [u64; 1],
 }
 
 impl Policy for RoundRobin {
@@ -51,10 +57,14 @@ impl Policy for RoundRobin {
 
     fn tick(&mut self, ran: Nanos) -> Verdict {
         self.left = self.left.saturating_sub(ran);
-        if self.left > Nanos::ZERO { Verdict::Continue(self.left) } else { Verdict::Reschedule }
+        if self.left > Nanos::ZERO {
+            return Verdict::Continue(self.left);
+        }
+        self.turns[0] += 1;
+        Verdict::Reschedule
     }
 
-    fn preempts(&self, _task: TaskId) -> bool {
+    fn preempts(&mut self, _task: TaskId) -> bool {
         false
     }
 
@@ -79,5 +89,9 @@ impl Policy for RoundRobin {
 
     fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    fn counters(&self) -> &[u64] {
+        &self.turns
     }
 }

@@ -3,6 +3,7 @@
 //! - [`wake`](Scheduler::wake) and [`spawn`](Scheduler::spawn) (in `wake.rs`) make a task runnable;
 //! - [`begin_switch`](Scheduler::begin_switch) (in `switch.rs`) takes a CPU from one task and chooses the next;
 //! - [`tick`](Scheduler::tick) and [`balance`](Scheduler::balance) (in `balance.rs`) keep it fair over time;
+//! - [`replace_policy`](Scheduler::replace_policy) (in `replace.rs`) changes the fair class's policy while all runs;
 //! - [`set_parameters`](Scheduler::set_parameters) and [`set_affinity`](Scheduler::set_affinity) (in `change.rs`).
 //!
 //! Of each CPU, a few facts are published in atomics, so that placement needs no lock. They are written under the
@@ -10,18 +11,20 @@
 
 mod balance;
 mod change;
+mod replace;
 mod switch;
 mod wake;
 
 use alloc::sync::Arc;
 
 use arch::cpu::{AtomicCpuMask, CpuId, CpuMask};
-use arch::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use arch::sync::{Irq, PerCpu, Rank, SpinGuard, SpinLock};
 use arch::time::Nanos;
+pub use replace::Replaced;
 pub use switch::{Fate, Leave, Switch, Switched};
 
-use crate::policy::PolicyKind;
+use crate::policy::{POLICIES, PolicyKind, Setup, broken};
 use crate::resched::Resched;
 use crate::run_queue::RunQueue;
 use crate::task::{Schedulable, TaskId};
@@ -54,12 +57,18 @@ struct CpuQueue<T: Schedulable> {
 struct Room {
     tasks: usize,
     reserved: usize,
+    /// How often the policy was replaced.
+    generation: u32,
 }
 
 /// The scheduler of the machine.
 pub struct Scheduler<T: Schedulable> {
     cpus: PerCpu<CpuQueue<T>>,
-    policy: &'static PolicyKind,
+    /// The policy that it was made with.
+    first_policy: &'static PolicyKind,
+    /// The present one's number: see [`Scheduler::policy`].
+    policy: AtomicUsize,
+    seed: u64,
     online: AtomicCpuMask,
     idle: AtomicCpuMask,
     room: SpinLock<Room>,
@@ -72,9 +81,18 @@ impl<T: Schedulable> Scheduler<T> {
     /// Queues for `cpus` CPUs, none of them online, with `policy` for the fair class.
     #[must_use]
     pub fn new(cpus: usize, policy: &'static PolicyKind) -> Self {
+        Self::with_seed(cpus, policy, 0)
+    }
+
+    /// As [`new`](Self::new); policies that leave something to chance start from `seed`.
+    #[must_use]
+    pub fn with_seed(cpus: usize, policy: &'static PolicyKind, seed: u64) -> Self {
+        let create = |cpu| (policy.create)(Setup { cpu, seed });
         Self {
-            cpus: PerCpu::new(cpus, |cpu| CpuQueue::new(RunQueue::new(cpu, (policy.create)()))),
-            policy,
+            cpus: PerCpu::new(cpus, |cpu| CpuQueue::new(RunQueue::new(cpu, create(cpu)))),
+            first_policy: policy,
+            policy: AtomicUsize::new(0),
+            seed,
             online: AtomicCpuMask::default(),
             idle: AtomicCpuMask::default(),
             room: SpinLock::new(Rank::TASK, Room::default()),
@@ -87,7 +105,11 @@ impl<T: Schedulable> Scheduler<T> {
     /// The policy of the fair class.
     #[must_use]
     pub fn policy(&self) -> &'static PolicyKind {
-        self.policy
+        // Relaxed: who acts on it takes a queue's lock afterwards, or needs only a hint.
+        match self.policy.load(Ordering::Relaxed) {
+            0 => self.first_policy,
+            number => POLICIES.get(number - 1).unwrap_or(&broken::KIND),
+        }
     }
 
     /// Takes the CPU's own task, on which the caller runs, and begins to schedule there.

@@ -46,7 +46,7 @@ impl<T: Schedulable> Scheduler<T> {
     /// Queues a task that is in nobody's hands but the caller's.
     pub(super) fn place(&self, task: Arc<T>, event: Event, now: Nanos, here: CpuId) -> Resched {
         loop {
-            let cpu = self.select_cpu(task.task(), here);
+            let cpu = self.select_cpu(task.task(), now, here);
             let mut queue = self.cpus.get(cpu).queue.lock();
             task.task().move_to(cpu);
             // Looked at again after `cpu` is known to others: see `refresh`.
@@ -69,7 +69,7 @@ impl<T: Schedulable> Scheduler<T> {
         }
     }
 
-    fn select_cpu(&self, core: &TaskCore, here: CpuId) -> CpuId {
+    fn select_cpu(&self, core: &TaskCore, now: Nanos, here: CpuId) -> CpuId {
         let parameters = core.parameters();
         let load = |cpu| self.load(cpu);
         let snapshot = CpuSnapshot {
@@ -78,6 +78,7 @@ impl<T: Schedulable> Scheduler<T> {
             last: core.cpu(),
             waker: here,
             load: &load,
+            random: self.seed ^ now.0 ^ core.id().0 << 40,
         };
         let view = view_of(core, &parameters, TaskView::NOT_QUEUED);
         let cpu = if parameters.discipline.is_real_time() {
@@ -85,7 +86,7 @@ impl<T: Schedulable> Scheduler<T> {
                 self.cpus.get(cpu).precedence.load(Ordering::Relaxed)
             })
         } else {
-            (self.policy.select_cpu)(&view, &snapshot)
+            (self.policy().select_cpu)(&view, &snapshot)
         };
         // A policy is not trusted with the affinity.
         if snapshot.allowed.contains(cpu) { cpu } else { snapshot.allowed.lowest().unwrap_or(here) }

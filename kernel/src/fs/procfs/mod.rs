@@ -16,6 +16,7 @@ mod mounts;
 mod number_directory;
 mod process;
 mod root;
+mod scheduler;
 mod stat;
 mod status;
 mod subject;

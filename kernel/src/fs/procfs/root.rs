@@ -9,7 +9,7 @@ use super::super::pseudo::{Entry, Node, Output, PseudoInode};
 use super::number_directory::parse;
 use super::process::DIRECTORY as PROCESS;
 use super::subject::{System, Task};
-use super::{counters, hardware, memory, mounts, system};
+use super::{counters, hardware, memory, mounts, scheduler, system};
 use crate::errno::{Errno, Result};
 use crate::task::{self, Pid, table};
 use crate::trace::file::TraceInode;
@@ -24,6 +24,7 @@ static ENTRIES: &[Entry<System>] = &[
     Entry::file("loadavg", counters::load_average),
     Entry::file("meminfo", memory::summary),
     Entry::link("mounts", |_| Ok(LinkTarget::Text(b"self/mounts".to_vec()))),
+    Entry::file("sched_policy", scheduler::policy_counters),
     Entry::link("self", |_| {
         let pid = task::current().process().pid();
         Ok(LinkTarget::Text(format!("{pid}").into_bytes()))

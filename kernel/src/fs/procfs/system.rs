@@ -5,6 +5,7 @@ use spin::Once;
 
 use super::super::DESCRIPTORS_MAX;
 use super::super::pseudo::{Entry, Output, parse_number};
+use super::scheduler;
 use super::subject::System;
 use crate::errno::{Errno, Result};
 use crate::exec::randomisation;
@@ -35,6 +36,7 @@ static KERNEL: &[Entry<System>] = &[
     Entry::file("pid_max", |_, out| writeln!(out, "{ID_LIMIT}")),
     Entry::directory("random", RANDOM),
     Entry::writable("randomize_va_space", randomisation_level, set_randomisation_level),
+    Entry::writable("sched_policy", scheduler::policy, scheduler::set_policy),
     Entry::file("threads-max", |_, out| writeln!(out, "{ID_LIMIT}")),
     Entry::file("version", |_, out| line(out, task::version())),
 ];

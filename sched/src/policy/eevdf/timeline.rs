@@ -1,0 +1,113 @@
+//! Virtual time: who competes with what weight, where everybody stands, and where the mean is.
+//!
+//! Key types: [`Entity`], a task with its virtual times; [`Timeline`], the sums that give the weighted mean `V` of
+//! all virtual runtimes in constant time. The neighbour is the policy itself, which keeps the queues.
+
+use arch::time::Nanos;
+
+use super::SLICE;
+use crate::policy::{Event, Memory, TaskView};
+
+/// The weight at which virtual time passes like real time (nice 0).
+const UNIT: i64 = 1024;
+
+/// From here on the products come near to 64 bits.
+const LARGEST_MOMENT: i64 = 1 << 56;
+
+/// A task in competition. Virtual times are nanoseconds since the timeline began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entity {
+    pub(super) runtime: i64,
+    pub(super) deadline: i64,
+    pub(super) task: TaskView,
+}
+
+impl Entity {
+    fn weight(&self) -> i64 {
+        i64::from(self.task.weight)
+    }
+
+    /// The task's slice in virtual time.
+    pub(super) fn slice(&self) -> i64 {
+        let slice = if self.task.slice > Nanos::ZERO { self.task.slice } else { SLICE };
+        slice.0 as i64 * UNIT / self.weight()
+    }
+
+    /// The real time to its deadline, negative if that is past.
+    pub(super) fn left(&self) -> i64 {
+        (self.deadline - self.runtime) * self.weight() / UNIT
+    }
+}
+
+/// The sums over all tasks in competition, the current one included.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    /// Sum of the weights.
+    weight: i64,
+    /// Sum of weight times virtual runtime, relative to `origin`.
+    moment: i64,
+    /// The virtual time that the moment is relative to; moves along with the mean, to keep the products small.
+    origin: i64,
+}
+
+impl Timeline {
+    /// `V`, the weighted mean of all virtual runtimes.
+    pub(super) fn mean(&self) -> i64 {
+        if self.weight == 0 {
+            self.origin
+        } else {
+            self.origin + self.moment.div_euclid(self.weight)
+        }
+    }
+
+    /// `entity` competes from now on.
+    pub(super) fn join(&mut self, entity: &Entity) {
+        self.move_origin();
+        self.weight += entity.weight();
+        self.moment += (entity.runtime - self.origin) * entity.weight();
+    }
+
+    fn move_origin(&mut self) {
+        let mean = self.mean();
+        self.moment -= (mean - self.origin) * self.weight;
+        self.origin = mean;
+    }
+
+    /// `entity` competes no more.
+    pub(super) fn part(&mut self, entity: &Entity) {
+        self.weight -= entity.weight();
+        self.moment -= (entity.runtime - self.origin) * entity.weight();
+    }
+
+    /// `entity`, in competition, has run for another `ran`.
+    pub(super) fn advance(&mut self, entity: &mut Entity, ran: Nanos) {
+        let virtual_ran = ran.0 as i64 * UNIT / entity.weight();
+        entity.runtime += virtual_ran;
+        self.moment += virtual_ran * entity.weight();
+        // Tasks that run for days without anybody joining them.
+        if self.moment > LARGEST_MOMENT {
+            self.move_origin();
+        }
+    }
+
+    /// A task that comes from outside, placed its remembered lag behind the mean and one slice before its deadline.
+    pub(super) fn place(&self, task: TaskView, event: Event) -> Entity {
+        let mut entity = Entity { runtime: self.mean(), deadline: 0, task };
+        let lag = task.memory.0[0] as i64;
+        // Joining drags the mean along; stretching the lag makes up for it (paper, section 4).
+        let total = self.weight + entity.weight();
+        let stretched = if self.weight > 0 { lag.saturating_mul(total) / self.weight } else { 0 };
+        let bound = 2 * entity.slice();
+        entity.runtime -= stretched.clamp(-bound, bound);
+        // New tasks come in halfway through a slice, so that a fork storm does not starve those who are there.
+        let slice = entity.slice();
+        entity.deadline = entity.runtime + if event == Event::Spawned { slice / 2 } else { slice };
+        entity
+    }
+
+    /// What to remember of `entity`: how far it is behind the mean, at most two slices.
+    pub(super) fn lag(&self, entity: &Entity) -> Memory {
+        let bound = 2 * entity.slice();
+        Memory([(self.mean() - entity.runtime).clamp(-bound, bound) as u64, 0])
+    }
+}

@@ -1,0 +1,190 @@
+//! Multi-level feedback queue: who sleeps a lot runs first, who computes sinks.
+//!
+//! After Corbató's CTSS (1962) in the form of Arpaci-Dusseau, "Operating Systems: Three Easy Pieces", chapter 8:
+//! 1. the highest level that is not empty runs, taking turns within it;
+//! 2. new tasks start at the top;
+//! 3. a task that has used its allotment at a level, in however many pieces, goes down one;
+//! 4. after each [`BOOST_PERIOD`] everybody starts at the top again, so nobody starves.
+//!
+//! Weights scale the allotment: a nice task sinks faster. A task's level and use are in its [`Memory`]
+//! together with the number of the boost that they date from; older ones count as the top.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use arch::time::Nanos;
+
+use super::{CounterKind, Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
+use crate::task::TaskId;
+
+/// How many levels.
+pub const LEVELS: usize = 5;
+/// A turn, and the allotment at weight 1024, at the top; twice as much at each level below.
+pub const SLICE: Nanos = Nanos::from_millis(2);
+/// How often everybody returns to the top.
+pub const BOOST_PERIOD: Nanos = Nanos::from_millis(500);
+/// The least of an allotment that is worth a switch.
+const GRANULARITY: Nanos = Nanos::from_micros(100);
+
+/// The policy's row in the table.
+pub const KIND: PolicyKind = PolicyKind {
+    name: "mlfq",
+    about: "multi-level feedback queue: five levels, 2 to 32 ms, everybody back to the top twice a second",
+    slice: SLICE,
+    create: |_| Box::new(Mlfq::default()),
+    select_cpu: placement::idle_near_last,
+    counters: &[
+        CounterKind {
+            name: "demotions",
+            unit: "tasks",
+            about: "tasks that used their allotment up and went down a level",
+        },
+        CounterKind {
+            name: "boosts",
+            unit: "times",
+            about: "times that everybody returned to the top level",
+        },
+        CounterKind {
+            name: "wakeup_preemptions",
+            unit: "tasks",
+            about: "tasks that were queued at a higher level than the running one's",
+        },
+    ],
+};
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    level: usize,
+    /// What is left of its allotment there.
+    left: Nanos,
+}
+
+/// The run queue of one CPU.
+#[derive(Debug, Default)]
+pub struct Mlfq {
+    levels: [VecDeque<TaskView>; LEVELS],
+    current: Option<(TaskView, Standing)>,
+    /// The number of the last boost.
+    boost: u64,
+    boost_at: Nanos,
+    counters: [u64; 3],
+}
+
+impl Mlfq {
+    fn allotment(task: &TaskView, level: usize) -> Nanos {
+        let at_top = if task.slice > Nanos::ZERO { task.slice } else { SLICE };
+        let scaled = (at_top.0 << level).saturating_mul(u64::from(task.weight)) / 1024;
+        Nanos(scaled.clamp(GRANULARITY.0, BOOST_PERIOD.0))
+    }
+
+    fn top(task: &TaskView) -> Standing {
+        Standing { level: 0, left: Self::allotment(task, 0) }
+    }
+
+    /// The memory: level, remaining nanoseconds; the boost they date from.
+    fn remember(&self, standing: Standing) -> Memory {
+        Memory([standing.left.0 << 8 | standing.level as u64, self.boost])
+    }
+
+    fn standing(&self, task: &TaskView) -> Standing {
+        let Memory([word, boost]) = task.memory;
+        if word == 0 || boost != self.boost {
+            return Self::top(task);
+        }
+        Standing { level: (word & 0xff) as usize % LEVELS, left: Nanos(word >> 8) }
+    }
+
+    fn boost(&mut self, now: Nanos) {
+        self.boost_at = now.saturating_add(BOOST_PERIOD);
+        self.boost += 1;
+        self.counters[1] += 1;
+        let [top, others @ ..] = &mut self.levels;
+        others.iter_mut().for_each(|level| top.append(level));
+    }
+}
+
+impl Policy for Mlfq {
+    fn reserve(&mut self, tasks: usize) -> bool {
+        let reserve = |level: &mut VecDeque<TaskView>| {
+            level.try_reserve(tasks.saturating_sub(level.len())).is_ok()
+        };
+        self.levels.iter_mut().all(reserve)
+    }
+
+    fn enqueue(&mut self, mut task: TaskView, event: Event) {
+        let returning = matches!(event, Event::Preempted | Event::Yielded);
+        let current = self.current.take_if(|(current, _)| returning && current.id == task.id);
+        let standing = current.map_or_else(|| self.standing(&task), |(_, standing)| standing);
+        task.memory = self.remember(standing);
+        let level = &mut self.levels[standing.level];
+        // Pushed aside within its allotment by a more urgent one: it goes on first.
+        if event == Event::Preempted && standing.left < Self::allotment(&task, standing.level) {
+            level.push_front(task);
+        } else {
+            level.push_back(task);
+        }
+    }
+
+    fn pick(&mut self, now: Nanos) -> Option<Pick> {
+        if now >= self.boost_at {
+            self.boost(now);
+        }
+        let task = self.levels.iter_mut().find_map(VecDeque::pop_front)?;
+        let standing = self.standing(&task);
+        self.current = Some((task, standing));
+        Some(Pick { task, slice: standing.left.max(GRANULARITY) })
+    }
+
+    fn tick(&mut self, ran: Nanos) -> Verdict {
+        let Some((task, standing)) = &mut self.current else { return Verdict::Reschedule };
+        standing.left = standing.left.saturating_sub(ran);
+        if standing.left >= GRANULARITY {
+            return Verdict::Continue(standing.left);
+        }
+        self.counters[0] += u64::from(standing.level + 1 < LEVELS);
+        standing.level = (standing.level + 1).min(LEVELS - 1);
+        standing.left = Self::allotment(task, standing.level);
+        Verdict::Reschedule
+    }
+
+    fn preempts(&mut self, task: TaskId) -> bool {
+        let Some((_, standing)) = &self.current else { return true };
+        let above = self.levels.iter().take(standing.level);
+        let preempts = above.filter_map(VecDeque::back).any(|woken| woken.id == task);
+        self.counters[2] += u64::from(preempts);
+        preempts
+    }
+
+    fn leave(&mut self, _event: Event) -> Memory {
+        let current = self.current.take();
+        current.map_or_else(Memory::default, |(_, standing)| self.remember(standing))
+    }
+
+    fn remove(&mut self, task: TaskId) -> Option<TaskView> {
+        self.levels.iter_mut().find_map(|level| {
+            let position = level.iter().position(|queued| queued.id == task)?;
+            level.remove(position)
+        })
+    }
+
+    fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
+        // From the bottom: it would wait longest here.
+        self.levels.iter_mut().rev().find_map(|level| {
+            let position = level.iter().rposition(may_move)?;
+            level.remove(position)
+        })
+    }
+
+    fn drain(&mut self) -> Option<TaskView> {
+        self.levels.iter_mut().find_map(VecDeque::pop_front)
+    }
+
+    fn len(&self) -> usize {
+        self.levels.iter().map(VecDeque::len).sum()
+    }
+
+    fn counters(&self) -> &[u64] {
+        &self.counters
+    }
+}
