@@ -50,6 +50,12 @@ impl Console {
         })
     }
 
+    /// The same console for a guest that may be silent for so long.
+    #[must_use]
+    pub fn with_patience(self, silence_limit: Duration) -> Self {
+        Self { silence_limit, ..self }
+    }
+
     /// Types on the console.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! `make test-linux-guest`: the guest suite and the console session on a Linux kernel in QEMU.
 //!
 //! Linux is the oracle: a test that fails there is wrong. The kernel is Debian's own package,
-//! unpacked below the target directory and never installed; `LINUX_KERNEL=` names another image.
+//! unpacked below the target directory and never installed; `LINUX=` names another image
+//! (`LINUX_KERNEL=` as well). The benchmarks compare Skein with the same kernel.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -13,8 +14,8 @@ use crate::qemu::Boot;
 use crate::tests::{Counts, suite_on};
 use crate::{rootfs, session, workspace};
 
-/// The package that depends on the newest kernel for virtual machines.
-const META_PACKAGE: &str = "linux-image-cloud-amd64";
+/// The packages that depend on the newest kernel for virtual machines, of Debian and of Ubuntu.
+const META_PACKAGES: [&str; 2] = ["linux-image-cloud-amd64", "linux-image-virtual"];
 /// What Linux needs to be told to have its console on the serial port, and to end when it panics.
 const COMMAND_LINE: &str = "console=ttyS0 panic=-1";
 /// Linux's first program is the suite; Linux would panic if it exited, so it powers off instead.
@@ -39,19 +40,29 @@ pub fn test(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
 }
 
 /// The Linux image to boot, fetched when it is not there yet.
-fn kernel() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("LINUX_KERNEL").filter(|path| !path.is_empty()) {
-        return Ok(path.into());
+///
+/// # Errors
+/// If there is none and it cannot be fetched; the message says what to do.
+pub fn kernel() -> anyhow::Result<PathBuf> {
+    for variable in ["LINUX", "LINUX_KERNEL"] {
+        if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
+            let path = PathBuf::from(path);
+            if !path.is_file() {
+                bail!("{variable}={} is not a file", path.display());
+            }
+            return Ok(path);
+        }
     }
     let directory = workspace::output("linux")?;
     if let Some(image) = image_below(&directory) {
         return Ok(image);
     }
     fetch(&directory).context(
-        "cannot fetch a Linux kernel; on Debian run `apt-get update` first, elsewhere set \
-         LINUX_KERNEL= to an image with an 8250 console",
+        "cannot fetch a Linux kernel. On Debian and Ubuntu it comes by apt-get, after \
+         `apt-get update`; elsewhere set LINUX= to a kernel image (bzImage) with an 8250 console \
+         and an initial RAM disk built in, such as the one in /boot of a cloud image",
     )?;
-    image_below(&directory).context("Debian's kernel package holds no boot/vmlinuz")
+    image_below(&directory).context("the kernel package holds no boot/vmlinuz")
 }
 
 /// The kernel image in an unpacked package.
@@ -63,18 +74,25 @@ fn image_below(directory: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Fetches the package that the meta package depends on, and unpacks it.
+/// Fetches the package that a meta package depends on, and unpacks it.
 fn fetch(directory: &Path) -> anyhow::Result<()> {
-    let output = Command::new("apt-cache").args(["depends", META_PACKAGE]).output()?;
-    let depends = String::from_utf8_lossy(&output.stdout);
-    let package = depends
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("Depends: "))
-        .with_context(|| format!("apt knows no package {META_PACKAGE}"))?;
+    let package = match newest_package()? {
+        Some(package) => package,
+        None => {
+            refresh_lists()?;
+            newest_package()?.with_context(|| {
+                format!("apt knows none of the packages {}", META_PACKAGES.join(", "))
+            })?
+        }
+    };
     println!("Fetching {package}, to unpack it below {} ...", directory.display());
     let mut download = Command::new("apt-get");
-    download.args(["download", package]).current_dir(directory);
-    workspace::check(&mut download, "fetch Debian's Linux kernel")?;
+    download.args(["download", &package]).current_dir(directory);
+    if workspace::check(&mut download, "fetch a Linux kernel").is_err() {
+        // The lists may name a version that the server has replaced.
+        refresh_lists()?;
+        workspace::check(&mut download, "fetch a Linux kernel")?;
+    }
     let archive = std::fs::read_dir(directory)?
         .flatten()
         .map(|entry| entry.path())
@@ -82,5 +100,29 @@ fn fetch(directory: &Path) -> anyhow::Result<()> {
     let Some(archive) = archive else { bail!("apt-get left no package behind") };
     let mut unpack = Command::new("dpkg-deb");
     unpack.arg("-x").arg(archive).arg(directory);
-    workspace::check(&mut unpack, "unpack Debian's Linux kernel")
+    workspace::check(&mut unpack, "unpack the Linux kernel")
+}
+
+/// The package that the first known meta package depends on.
+fn newest_package() -> anyhow::Result<Option<String>> {
+    for meta_package in META_PACKAGES {
+        let output = Command::new("apt-cache")
+            .args(["depends", meta_package])
+            .output()
+            .context("there is no apt-cache here")?;
+        let depends = String::from_utf8_lossy(&output.stdout);
+        let mut packages = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+        if let Some(package) = packages.find(|package| package.starts_with("linux-image-")) {
+            return Ok(Some(package.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Has apt learn which packages there are, as root or by sudo.
+fn refresh_lists() -> anyhow::Result<()> {
+    let is_root = rustix::process::geteuid().is_root();
+    let mut update = Command::new(if is_root { "apt-get" } else { "sudo" });
+    update.args(if is_root { &["update"][..] } else { &["-n", "apt-get", "update"] });
+    workspace::check(&mut update, "refresh apt's lists of packages")
 }

@@ -4,6 +4,7 @@
 //! it, and runs the tests. The `Makefile` names the verbs; `bootstrap.sh` sees to it that what they
 //! need is installed before this program is even compiled.
 
+mod bench;
 mod build;
 mod console;
 mod debug;
@@ -60,6 +61,8 @@ enum Verb {
     Iso(iso::IsoOptions),
     /// Boot that image
     RunIso(iso::IsoOptions),
+    /// Show where a case of the benchmark spends its instructions
+    Profile(bench::ProfileOptions),
     /// Format all code
     Fmt,
     /// Check the formatting and run clippy, warnings being errors
@@ -97,6 +100,7 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Debug(options) => debug::debug(&options),
         Verb::Iso(options) => iso::build(&options).map(|_| ExitCode::SUCCESS),
         Verb::RunIso(options) => iso::run(&options),
+        Verb::Profile(options) => bench::profile(&options),
         Verb::Fmt => gates::format().map(|()| ExitCode::SUCCESS),
         Verb::Lint => gates::lint().map(|()| ExitCode::SUCCESS),
         Verb::Prepush => gates::prepush(),

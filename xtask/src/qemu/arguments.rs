@@ -68,6 +68,40 @@ pub enum Console {
     File(PathBuf),
 }
 
+/// What the guest's clocks count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// The host's time.
+    #[default]
+    Real,
+    /// Instructions: one is a nanosecond of every clock, and a tick of the time stamp counter. All
+    /// processors take turns on one thread of the host, and nothing depends on the host's speed, so
+    /// that a run repeats exactly. An idle guest jumps to its next timer.
+    Instructions,
+}
+
+impl Timing {
+    /// QEMU's arguments for it.
+    ///
+    /// Without ERMS and FSRM no kernel copies by `rep movsb`, which counts one instruction however
+    /// much it copies.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Real => &["-cpu", "max"],
+            Self::Instructions => &[
+                "-cpu",
+                "max,-erms,-fsrm",
+                "-icount",
+                "shift=0,sleep=off",
+                "-seed",
+                "1",
+                "-rtc",
+                "base=2026-01-01T00:00:00,clock=vm",
+            ],
+        }
+    }
+}
+
 /// Whether the processors run from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -91,7 +125,8 @@ pub fn arguments(
     let mut arguments: Vec<OsString> = Vec::new();
     let mut add = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
     add(&["-nodefaults", "-no-user-config", "-no-reboot", "-S"]);
-    add(&["-machine", "q35", "-cpu", "max", "-accel", machine.accel.name()]);
+    add(&["-machine", "q35", "-accel", machine.accel.name()]);
+    add(machine.timing.arguments());
     add(&["-smp", &machine.smp.0.to_string(), "-m", &machine.mem, "-display", "none"]);
     add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
     match console {
@@ -166,6 +201,15 @@ mod tests {
         assert_eq!(value(&words, "-accel").as_deref(), Some("kvm"));
         assert_eq!(value(&words, "-append").as_deref(), Some("init=/bin/true -- a b"));
         assert_eq!(value(&words, "-gdb"), None);
+    }
+
+    #[test]
+    fn a_machine_that_counts_instructions_has_nothing_of_the_hosts_time() {
+        let machine = MachineOptions { timing: Timing::Instructions, ..machine() };
+        let words = arguments(&machine, &direct(), &Console::Pipes, Start::ByControlSocket);
+        assert_eq!(value(&words, "-icount").as_deref(), Some("shift=0,sleep=off"));
+        assert_eq!(value(&words, "-cpu").as_deref(), Some("max,-erms,-fsrm"));
+        assert!(value(&words, "-rtc").unwrap().ends_with("clock=vm"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod outcome;
 mod process;
 mod qmp;
 
-pub use arguments::{Boot, Console, Firmware, Start, arguments};
+pub use arguments::{Boot, Console, Firmware, Start, Timing, arguments};
 pub use diagnose::processors;
 pub use outcome::Outcome;
 pub use process::{Guest, launch};

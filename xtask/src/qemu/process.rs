@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::arguments::{Console, Start};
 use super::outcome::Outcome;
@@ -127,10 +127,30 @@ impl Guest {
     /// # Errors
     /// If QEMU is gone or does not answer.
     pub fn monitor(&mut self, command: &str) -> anyhow::Result<String> {
-        let connection = self.connection.as_mut().context("there is no control connection")?;
-        let arguments = json!({ "command-line": command });
-        let answer = connection.execute("human-monitor-command", arguments)?;
+        self.monitor_of(0, command)
+    }
+
+    /// The same from the point of view of a processor: its registers, its page tables.
+    ///
+    /// # Errors
+    /// If QEMU is gone or does not answer, or there is no such processor.
+    pub fn monitor_of(&mut self, processor: usize, command: &str) -> anyhow::Result<String> {
+        let arguments = json!({ "command-line": command, "cpu-index": processor });
+        let answer = self.execute("human-monitor-command", arguments)?;
         Ok(answer.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Has QEMU carry out a command of its machine protocol that takes nothing and answers nothing.
+    ///
+    /// # Errors
+    /// If QEMU is gone, refuses, or does not answer.
+    pub fn command(&mut self, name: &str) -> anyhow::Result<()> {
+        self.execute(name, json!({})).map(drop)
+    }
+
+    fn execute(&mut self, name: &str, arguments: Value) -> anyhow::Result<Value> {
+        let connection = self.connection.as_mut().context("there is no control connection")?;
+        connection.execute(name, arguments)
     }
 }
 

@@ -45,6 +45,12 @@ impl Archive {
         }
     }
 
+    /// Adds `/dev/console`, which Linux opens for the first program when the archive has it.
+    pub fn add_console(&mut self) {
+        let node = Node::Device { kind: ModeFileType::Char, number: (5, 1) };
+        self.insert("dev/console", node, 0o600);
+    }
+
     /// Adds everything below a directory of the host.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use flate2::read::MultiGzDecoder;
 
 use crate::workspace;
+pub use archive::Archive;
 pub use standard::user_program;
 
 /// How every newc archive starts; the second form carries checksums.
@@ -39,7 +40,7 @@ pub fn prepare(rootfs: &str) -> anyhow::Result<PathBuf> {
 /// The archive that a person's directory or archive stands for.
 fn from_path(path: &Path) -> anyhow::Result<Vec<u8>> {
     if path.is_dir() {
-        let mut archive = archive::Archive::default();
+        let mut archive = Archive::default();
         archive.add_directory_tree(path)?;
         return archive.finish();
     }
@@ -70,7 +71,7 @@ mod tests {
     #[test]
     fn a_gzipped_archive_is_unzipped() {
         let directory = tempfile::tempdir().unwrap();
-        let archive = archive::Archive::default().finish().unwrap();
+        let archive = Archive::default().finish().unwrap();
         let path = directory.path().join("root.cpio.gz");
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(&archive).unwrap();
