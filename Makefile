@@ -16,10 +16,28 @@ LIMINE_DIR ?=
 GDB ?= gdb
 GDB_SCRIPT ?=
 GDB_PORT ?= 1234
+ROUNDS ?=
+CASES ?=
+CASE ?=
+SIZES ?=
+SAMPLES ?=
+QUICK ?=
+PASSES ?=
+ICOUNT_SMP ?=
+PROGRAM ?=
+LINUX ?=
+SKIP ?= 50
+export ROUNDS CASES CASE SIZES SAMPLES QUICK PASSES ICOUNT_SMP PROGRAM LINUX SKIP
 export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
 
 VERBS := run test test-host test-linux test-linux-guest test-guest test-console \
+         bench bench-fork bench-signal bench-sched bench-check profile \
          soak-boot debug iso run-iso fmt lint prepush ci doc
+
+# Cases with a GiB of memory need room; a person's own choice stands.
+ifeq ($(origin MEM),file)
+bench bench-fork bench-signal bench-sched profile: MEM := 2G
+endif
 
 .PHONY: help clean $(VERBS)
 .DEFAULT_GOAL := help
@@ -41,6 +59,13 @@ help:
 	@echo '  make test-guest        the guest test suite on Skein, on SMP processors'
 	@echo '  make test-console      the scripted console session on Skein'
 	@echo '  make test-linux-guest  suite and console session on a Linux kernel in QEMU'
+	@echo '  make bench             Skein beside Linux, case by case: a table, and a report in'
+	@echo '                         target/bench/report.html; QUICK=1 takes three minutes'
+	@echo '  make bench-fork, bench-signal, bench-sched'
+	@echo '                         the same for a subject, with what it must show'
+	@echo '  make bench-check       instructions of Skein against their committed ceilings'
+	@echo '  make profile CASE=fork_call:256'
+	@echo '                         a flame graph of the instructions of a case (at 256 MiB)'
 	@echo '  make soak-boot         N boots in a row (200)'
 	@echo '  make debug             QEMU waiting for gdb; GDB_SCRIPT= runs a script in it'
 	@echo '  make iso, run-iso      a BIOS and UEFI image by Limine (LIMINE_DIR=); boot it'
@@ -57,4 +82,9 @@ help:
 	@echo '  CMDLINE=               words for the kernel, such as strace=1'
 	@echo '  LOG=                   how much the kernel says: error, warning, info, debug'
 	@echo '  ROOTFS=                directory or newc cpio archive to use as root file system'
+	@echo '  ROUNDS=3  CASES=       how often both kernels are measured; patterns of cases'
+	@echo '  SIZES=  SAMPLES=       resident sizes in MiB; samples for each figure'
+	@echo '  PASSES=both            or time, or instructions, counted on ICOUNT_SMP= processors'
+	@echo '  LINUX=                 the Linux image to compare with, instead of a package'
+	@echo '  PROGRAM=               a static program of yours to measure on both: PROGRAM="./a x"'
 	@echo '  INIT=                  first program in it, and its arguments: INIT="/bin/sh -l"'

@@ -84,7 +84,7 @@ missing_things() {
     *) has "${QEMU:-qemu-system-x86_64}" || echo qemu ;;
     esac
     case $verb in
-    fmt | lint | prepush | doc | test-host | test-linux) ;;
+    fmt | lint | prepush | doc | test-host | test-linux | bench* | profile) ;;
     *) [ -n "${ROOTFS:-}" ] || has_busybox || echo busybox ;;
     esac
     case $verb in

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use bench::Comparison;
 use options::MachineOptions;
 
 /// The command line.
@@ -61,6 +62,16 @@ enum Verb {
     Iso(iso::IsoOptions),
     /// Boot that image
     RunIso(iso::IsoOptions),
+    /// Measure Skein beside Linux and write a report
+    Bench(bench::BenchOptions),
+    /// The same for fork and its faults, with what they must show
+    BenchFork(bench::BenchOptions),
+    /// The same for signals
+    BenchSignal(bench::BenchOptions),
+    /// The same for the scheduler
+    BenchSched(bench::BenchOptions),
+    /// Hold counts of instructions to their committed ceilings
+    BenchCheck(MachineOptions),
     /// Show where a case of the benchmark spends its instructions
     Profile(bench::ProfileOptions),
     /// Format all code
@@ -100,6 +111,11 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Debug(options) => debug::debug(&options),
         Verb::Iso(options) => iso::build(&options).map(|_| ExitCode::SUCCESS),
         Verb::RunIso(options) => iso::run(&options),
+        Verb::Bench(options) => bench::bench(&options, Comparison::All),
+        Verb::BenchFork(options) => bench::bench(&options, Comparison::Fork),
+        Verb::BenchSignal(options) => bench::bench(&options, Comparison::Signal),
+        Verb::BenchSched(options) => bench::bench(&options, Comparison::Sched),
+        Verb::BenchCheck(machine) => bench::check_only(&machine),
         Verb::Profile(options) => bench::profile(&options),
         Verb::Fmt => gates::format().map(|()| ExitCode::SUCCESS),
         Verb::Lint => gates::lint().map(|()| ExitCode::SUCCESS),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::options::{Accelerator, MachineOptions};
+use super::environment;
+use crate::options::{Accelerator, MachineOptions, Processors};
+use crate::qemu::Timing;
 
 /// Rounds where the person does not say: enough for a spread.
 const ROUNDS: u32 = 3;
@@ -14,6 +16,10 @@ const QUICK_ROUNDS: u32 = 2;
 /// Seconds that one case may take in the guest, and in the quick mode.
 const CASE_LIMIT: u32 = 300;
 const QUICK_CASE_LIMIT: u32 = 40;
+
+/// The first version of QEMU that shares its time among processors, when it counts instructions, such
+/// that Linux boots on several of them.
+const FIRST_QEMU_FOR_MANY: u32 = 8;
 
 /// What `make bench` and its kin take.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +45,9 @@ pub struct BenchOptions {
     /// A static Linux program, with its arguments, to measure from exec to exit on both kernels
     #[arg(long, env = "PROGRAM", default_value = "", allow_hyphen_values = true)]
     program: String,
+    /// Processors while instructions are counted
+    #[arg(long, env = "ICOUNT_SMP", default_value = "")]
+    icount_smp: String,
     /// Which passes to make: `time`, `instructions` or `both`
     #[arg(long, env = "PASSES", default_value = "")]
     passes: String,
@@ -65,6 +74,15 @@ impl Pass {
 }
 
 impl BenchOptions {
+    /// Fills in cases and sizes where the person has chosen none.
+    pub fn prefer(&mut self, cases: &str, sizes: &str) {
+        for (chosen, preferred) in [(&mut self.cases, cases), (&mut self.sizes, sizes)] {
+            if chosen.is_empty() {
+                preferred.clone_into(chosen);
+            }
+        }
+    }
+
     /// Whether a quick answer is wanted.
     #[must_use]
     pub fn is_quick(&self) -> bool {
@@ -95,6 +113,20 @@ impl BenchOptions {
             "" | "both" => Ok(vec![Pass::Time, Pass::Instructions]),
             other => bail!("PASSES={other} is not time, instructions or both"),
         }
+    }
+
+    /// Processors while instructions are counted: as many as otherwise, but one with a QEMU before 8,
+    /// under which Linux does not come up with more in any bearable time.
+    ///
+    /// # Errors
+    /// If `ICOUNT_SMP` is not a number of processors.
+    pub fn processors_that_count(&self) -> anyhow::Result<u32> {
+        if !self.icount_smp.is_empty() {
+            return Ok(self.icount_smp.parse::<Processors>()?.0);
+        }
+        let is_old = environment::qemu_major_version(&self.machine.qemu)
+            .is_some_and(|version| version < FIRST_QEMU_FOR_MANY);
+        Ok(if is_old { 1 } else { self.machine.smp.0 })
     }
 
     /// Path and arguments of the person's own program, if there is one.
@@ -138,7 +170,7 @@ impl BenchOptions {
         let mut machine = self.machine.clone();
         if pass == Pass::Instructions {
             machine.accel = Accelerator::Tcg;
-            machine.timing = crate::qemu::Timing::Instructions;
+            machine.timing = Timing::Instructions;
         }
         machine
     }

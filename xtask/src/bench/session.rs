@@ -64,11 +64,7 @@ impl Session {
             }
         }
         let outcome = self.guest.wait()?;
-        Ok(if is_complete {
-            Ending::Complete
-        } else {
-            Ending::Early(ended_early(outcome))
-        })
+        Ok(if is_complete { Ending::Complete } else { Ending::Early(ended_early(outcome)) })
     }
 
     /// Waits for the line that says that the first program runs.

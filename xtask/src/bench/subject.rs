@@ -112,8 +112,7 @@ fn archive() -> anyhow::Result<Archive> {
     let Some((_, bench)) = programs.iter().find(|(name, _)| name == PROGRAM) else {
         bail!("there is no user program `{PROGRAM}`");
     };
-    let bytes =
-        std::fs::read(bench).with_context(|| format!("cannot read {}", bench.display()))?;
+    let bytes = std::fs::read(bench).with_context(|| format!("cannot read {}", bench.display()))?;
     archive.add_file("init", 0o755, bytes);
     Ok(archive)
 }

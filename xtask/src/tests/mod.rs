@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use crate::build::Profile;
 use crate::options::MachineOptions;
 use crate::qemu::Boot;
-use crate::{run, session};
+use crate::{bench, run, session};
 
 pub use counts::Counts;
 pub use guest::suite_on;
@@ -42,6 +42,7 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     total += boots::row(machine, boot, BOOTS);
     total += panic::test(machine, boot)?;
     total += debugger::test(machine, boot);
+    total += bench::check(machine)?;
     Ok(total.conclude())
 }
 

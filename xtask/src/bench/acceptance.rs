@@ -1,0 +1,197 @@
+//! What a selection of cases must show: `make bench-fork`, `bench-signal` and `bench-sched` end in these
+//! sentences, each with the figure that was measured and whether it holds.
+
+use super::options::Pass;
+use super::results::Row;
+use super::table;
+
+/// A selection of cases, and what it must show.
+#[derive(Debug)]
+pub struct Subject {
+    /// Shell patterns of the cases.
+    pub patterns: &'static str,
+    /// Resident sizes in MiB; empty where none matters.
+    pub sizes: &'static str,
+    /// What must hold.
+    pub criteria: &'static [Criterion],
+}
+
+/// Something that must hold.
+#[derive(Debug)]
+pub struct Criterion {
+    pass: Pass,
+    case: &'static str,
+    parameter: &'static str,
+    demand: Demand,
+}
+
+/// In which way.
+#[derive(Clone, Copy, Debug)]
+enum Demand {
+    /// Skein's median is at most so many instructions.
+    AtMost(f64),
+    /// Skein takes at most this part of Linux's time.
+    OfLinux(f64),
+    /// Skein's median at this parameter is at most so many times the one at another.
+    Times(f64, &'static str),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds.
+    Met,
+    /// It does not.
+    Missed,
+    /// The figures are not there.
+    Unknown,
+}
+
+const fn criterion(
+    pass: Pass,
+    case: &'static str,
+    parameter: &'static str,
+    demand: Demand,
+) -> Criterion {
+    Criterion { pass, case, parameter, demand }
+}
+
+const fn counted(case: &'static str, parameter: &'static str, most: f64) -> Criterion {
+    criterion(Pass::Instructions, case, parameter, Demand::AtMost(most))
+}
+
+const fn timed(case: &'static str, parameter: &'static str, part: f64) -> Criterion {
+    criterion(Pass::Time, case, parameter, Demand::OfLinux(part))
+}
+
+const fn flat(case: &'static str, large: &'static str, times: f64) -> Criterion {
+    criterion(Pass::Time, case, large, Demand::Times(times, "1 MiB"))
+}
+
+/// Fork, and the faults that it leaves behind.
+pub const FORK: Subject = Subject {
+    patterns: "*fork*,posix_spawn,fault_*,*rewrite*,*munmap*,*mprotect*",
+    sizes: "0,1,16,64,256,1024",
+    criteria: &[
+        flat("fork_call", "1024 MiB", 1.2),
+        flat("fork_exit_wait", "1024 MiB", 1.5),
+        counted("fork_call", "0 MiB", 12_000.0),
+        counted("fork_call", "256 MiB", 15_000.0),
+        counted("fork_exit_wait", "0 MiB", 45_000.0),
+        counted("fork_exec_wait", "0 MiB", 90_000.0),
+        counted("fault_copy", "sequential", 2_600.0),
+        counted("fault_demand_zero", "sequential", 1_500.0),
+        timed("fork_call", "256 MiB", 1.0 / 300.0),
+    ],
+};
+
+/// Signals.
+pub const SIGNAL: Subject = Subject { patterns: "*signal*,*kill*", sizes: "", criteria: &[] };
+
+/// The scheduler.
+pub const SCHED: Subject = Subject {
+    patterns: "*yield*,*ping_pong*,*pipe*,*futex*,*thread*,*messag*,*wake*",
+    sizes: "",
+    criteria: &[],
+};
+
+/// Judges all criteria; each line says what is asked, what was measured, and whether that is enough.
+#[must_use]
+pub fn judge(criteria: &[Criterion], rows: &[Row]) -> Vec<(Verdict, String)> {
+    criteria.iter().map(|criterion| criterion.judge(rows)).collect()
+}
+
+impl Criterion {
+    fn judge(&self, rows: &[Row]) -> (Verdict, String) {
+        let name = format!("{} {}", self.case, self.parameter);
+        let name = name.trim();
+        let ours = median(rows, self, self.parameter);
+        let (wanted, measured, limit) = match self.demand {
+            Demand::AtMost(limit) => (
+                format!("{name}: at most {} instructions", table::value(limit, "instructions")),
+                ours,
+                limit,
+            ),
+            Demand::OfLinux(limit) => {
+                let ratio = find(rows, self, self.parameter).and_then(|row| row.ratio);
+                let wanted = format!("{name}: at most {limit:.4} times Linux's time");
+                (wanted, ratio.map(|ratio| ratio.value), limit)
+            }
+            Demand::Times(limit, other) => {
+                let wanted = format!("{name}: at most {limit} times that at {other}");
+                let base = median(rows, self, other);
+                (wanted, ours.zip(base).map(|(ours, base)| ours / base), limit)
+            }
+        };
+        match measured {
+            None => (Verdict::Unknown, format!("{wanted}; not measured")),
+            Some(value) => {
+                let shown = match self.demand {
+                    Demand::AtMost(_) => table::value(value, "instructions"),
+                    _ => format!("{value:.4}"),
+                };
+                let verdict = if value <= limit { Verdict::Met } else { Verdict::Missed };
+                (verdict, format!("{wanted}; measured {shown}"))
+            }
+        }
+    }
+}
+
+fn find<'a>(rows: &'a [Row], criterion: &Criterion, parameter: &str) -> Option<&'a Row> {
+    rows.iter().find(|row| {
+        let subject = &row.subject;
+        subject.pass == criterion.pass
+            && subject.case == criterion.case
+            && subject.parameter == parameter
+    })
+}
+
+/// Skein's median.
+fn median(rows: &[Row], criterion: &Criterion, parameter: &str) -> Option<f64> {
+    Some(find(rows, criterion, parameter)?.skein.figures()?.median)
+}
+
+impl Verdict {
+    /// The word in front of the sentence.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met    ",
+            Self::Missed => "MISSED ",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::record::Figures;
+    use crate::bench::results::{self, Ratio, Side};
+
+    fn row(pass: Pass, parameter: &str, ours: f64) -> Row {
+        let subject =
+            results::Subject { pass, case: "fork_call".into(), parameter: parameter.into() };
+        let figures = |value| Side::Figures(Figures::single("ns", value));
+        let ratio = Some(Ratio { value: ours / 1000.0, spread: 0.0 });
+        Row { subject, linux: figures(1000.0), skein: figures(ours), ratio }
+    }
+
+    #[test]
+    fn each_demand_is_judged() {
+        let rows = [
+            row(Pass::Time, "1 MiB", 100.0),
+            row(Pass::Time, "1024 MiB", 130.0),
+            row(Pass::Instructions, "0 MiB", 11_000.0),
+        ];
+        let criteria = [
+            flat("fork_call", "1024 MiB", 1.2),
+            counted("fork_call", "0 MiB", 12_000.0),
+            timed("fork_call", "1 MiB", 0.1),
+            timed("fork_call", "2 MiB", 0.1),
+        ];
+        let verdicts: Vec<Verdict> =
+            judge(&criteria, &rows).into_iter().map(|(verdict, _)| verdict).collect();
+        assert_eq!(verdicts, [Verdict::Missed, Verdict::Met, Verdict::Met, Verdict::Unknown]);
+    }
+}

@@ -1,0 +1,67 @@
+//! `make bench PROGRAM=path`: a person's own static program on both kernels, from exec to exit.
+//!
+//! The first program is `stopwatch`, which executes the given one and prints what it took; the
+//! rest is as for the cases.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+use super::environment::Environment;
+use super::options::{BenchOptions, Pass};
+use super::passes;
+use super::results::Row;
+use super::subject::{self, Subjects};
+use crate::build;
+
+/// The guest program that measures another.
+const STOPWATCH: &str = "stopwatch";
+/// Where the person's program is in the guest.
+const PLACE: &str = "bin/program";
+
+/// Measures the program and shows the comparison.
+///
+/// # Errors
+/// If it cannot be read, something does not build, or QEMU does not start.
+pub fn compare(
+    options: &BenchOptions,
+    subjects: &Subjects,
+    path: &Path,
+    arguments: &[String],
+) -> anyhow::Result<ExitCode> {
+    let programs = build::user_programs()?;
+    let Some((_, stopwatch)) = programs.iter().find(|(name, _)| name == STOPWATCH) else {
+        bail!("there is no user program `{STOPWATCH}`");
+    };
+    let read = |path: &Path| {
+        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let mut archive = subject::bare_archive();
+    archive.add_file("init", 0o755, read(stopwatch)?);
+    archive.add_file(PLACE, 0o755, read(path)?);
+    let subjects = subjects.with_archive("program.cpio", archive)?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let quoted = shlex::try_join(words).context("an argument cannot be passed to a kernel")?;
+    let program = passes::Program { arguments: quoted.replace('\'', "\"") };
+    println!("==> measure {}", path.display());
+    let results = passes::run_program(options, &subjects, &program)?;
+    let environment = Environment::of(options, &subjects)?;
+    let rows: Vec<Row> =
+        [Pass::Time, Pass::Instructions].iter().flat_map(|&pass| results.rows(pass)).collect();
+    super::show(&environment, &rows);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let sentence = format!("{name}, executed, until it has ended and was waited for.");
+    super::write(&environment, &[("program".to_owned(), sentence)], &rows)?;
+    let missing = rows.iter().any(|row| {
+        row.subject.case == "program"
+            && [&row.linux, &row.skein].iter().any(|side| side.figures().is_none())
+    });
+    if missing {
+        bail!(
+            "{name} did not end well on both kernels; the consoles are in {}",
+            super::session::log_directory()?.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
