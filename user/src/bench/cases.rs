@@ -6,10 +6,18 @@
 mod calls;
 mod faults;
 mod forks;
+mod mappings;
+mod messages;
+mod parallel;
+mod rewrites;
+mod signals;
+mod switches;
+mod wakeups;
 
 use std::ffi::CString;
 
-use super::meter::Meter;
+use super::cpus;
+use super::meter::{Meter, Row};
 use super::report::Failure;
 
 /// One thing that is measured.
@@ -24,7 +32,18 @@ pub struct Case {
 }
 
 /// All cases, by subject.
-const GROUPS: [&[Case]; 3] = [calls::CASES, forks::CASES, faults::CASES];
+const GROUPS: [&[Case]; 10] = [
+    calls::CASES,
+    forks::CASES,
+    faults::CASES,
+    rewrites::CASES,
+    parallel::CASES,
+    mappings::CASES,
+    signals::CASES,
+    switches::CASES,
+    messages::CASES,
+    wakeups::CASES,
+];
 
 /// The cases whose names match one of the globs; all of them where there are no globs.
 #[must_use]
@@ -32,6 +51,19 @@ pub fn selected(globs: &[String]) -> Vec<&'static Case> {
     let all = GROUPS.into_iter().flatten();
     all.filter(|case| globs.is_empty() || globs.iter().any(|glob| matches(glob, case.name)))
         .collect()
+}
+
+/// A row with both partners of `measure` on one processor, and one with each on its own.
+fn by_place(
+    meter: &Meter,
+    measure: fn(&Row, [usize; 2]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    meter.row("one processor", |row| measure(row, [cpus::first(1)?[0]; 2]));
+    meter.row("two processors", |row| {
+        let cpus = cpus::first(2)?;
+        measure(row, [cpus[0], cpus[1]])
+    });
+    Ok(())
 }
 
 /// Whether a shell pattern matches a name (POSIX `fnmatch`).

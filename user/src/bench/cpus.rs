@@ -1,6 +1,7 @@
 //! Processors: which there are, where a thread runs, and how threads on several of them meet.
 
 use std::hint::spin_loop;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -11,14 +12,18 @@ use crate::sys;
 /// Words of an affinity mask: 1024 processors.
 type Mask = [u64; 16];
 
-/// The processors that this process may use.
+/// The processors that this process could use before it kept any thread on one of them.
 ///
 /// # Errors
 /// Those of `sched_getaffinity`.
 pub fn allowed() -> Result<Vec<usize>, Errno> {
-    let mut mask: Mask = [0; 16];
-    sys!(SYS_sched_getaffinity, 0, size_of::<Mask>(), &mut mask)?;
-    Ok((0..mask.len() * 64).filter(|cpu| mask[cpu / 64] & 1 << (cpu % 64) != 0).collect())
+    static ALLOWED: OnceLock<Result<Vec<usize>, Errno>> = OnceLock::new();
+    let read = || {
+        let mut mask: Mask = [0; 16];
+        sys!(SYS_sched_getaffinity, 0, size_of::<Mask>(), &mut mask)?;
+        Ok((0..mask.len() * 64).filter(|cpu| mask[cpu / 64] & 1 << (cpu % 64) != 0).collect())
+    };
+    ALLOWED.get_or_init(read).clone()
 }
 
 /// The first `count` processors.

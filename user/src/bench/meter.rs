@@ -35,8 +35,10 @@ pub struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    /// The fewest samples of a row, however long they take.
+    /// The fewest samples of a row, unless they take [`Meter::PATIENCE`] times its budget.
     const FEWEST: usize = 5;
+    /// How many budgets a row may take for its fewest samples.
+    const PATIENCE: u32 = 4;
 
     /// For one case.
     #[must_use]
@@ -58,7 +60,7 @@ impl<'a> Meter<'a> {
 
     /// Prints the row of `parameter`, which `body` measures; if that fails, the row says why.
     pub fn row(&self, parameter: &str, body: impl FnOnce(&Row) -> Result<(), Failure>) {
-        let row = Row { meter: self, parameter, limit: Instant::now() + self.budget() };
+        let row = Row { meter: self, parameter, start: Instant::now() };
         if let Err(failure) = body(&row) {
             report::print(&Line::unsupported(self.case, parameter, &failure));
         }
@@ -79,8 +81,8 @@ impl<'a> Meter<'a> {
     /// How long a row goes on sampling, in the guest's time.
     fn budget(&self) -> Duration {
         Duration::from_millis(match (self.options.mode, self.options.effort) {
-            (Mode::Time, Effort::Full) => 4000,
-            (Mode::Time, Effort::Quick) => 700,
+            (Mode::Time, Effort::Full) => 3000,
+            (Mode::Time, Effort::Quick) => 300,
             // A second of virtual time is a thousand million instructions.
             (Mode::Instructions, Effort::Full) => 600,
             (Mode::Instructions, Effort::Quick) => 200,
@@ -93,7 +95,7 @@ impl<'a> Meter<'a> {
 pub struct Row<'a> {
     meter: &'a Meter<'a>,
     parameter: &'a str,
-    limit: Instant,
+    start: Instant,
 }
 
 impl Row<'_> {
@@ -139,20 +141,31 @@ impl Row<'_> {
         mut body: impl FnMut() -> Result<u64, Failure>,
     ) -> Result<Vec<u64>, Failure> {
         let samples = self.samples(full);
-        for _ in 0..(samples / 10).clamp(1, 20) {
+        let mut warmed = 0;
+        while warmed < (samples / 10).clamp(1, 20) && (warmed == 0 || self.has_time(1)) {
             body()?;
+            warmed += 1;
         }
         let mut totals = Vec::with_capacity(samples);
-        while totals.len() < samples && (totals.len() < Meter::FEWEST || self.has_time()) {
+        while totals.len() < samples && self.wants_more(totals.len()) {
             totals.push(body()?);
         }
         Ok(totals)
     }
 
-    /// Whether the row may go on.
+    /// Whether the row may take another sample when it has so many.
     #[must_use]
-    pub fn has_time(&self) -> bool {
-        Instant::now() < self.limit
+    pub fn wants_more(&self, samples: usize) -> bool {
+        match samples {
+            0 => true,
+            few if few < Meter::FEWEST => self.has_time(Meter::PATIENCE),
+            _ => self.has_time(1),
+        }
+    }
+
+    /// Whether the row has taken less than so many budgets.
+    fn has_time(&self, budgets: u32) -> bool {
+        self.start.elapsed() < self.meter.budget() * budgets
     }
 
     /// Prints samples of so many operations each.

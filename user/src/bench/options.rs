@@ -141,7 +141,7 @@ impl Options {
         }
         let sizes: &[usize] = match (self.mode, self.effort) {
             (Mode::Time, Effort::Full) => &[0, 1, 4, 16, 64, 256, 512, 1024],
-            (Mode::Time, Effort::Quick) => &[0, 1, 256],
+            (Mode::Time, Effort::Quick) => &[0, 256],
             (Mode::Instructions, Effort::Full) => &[0, 1, 16, 256],
             (Mode::Instructions, Effort::Quick) => &[0, 256],
         };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
+use super::cpus;
 use super::report::Failure;
 use crate::sys;
 
@@ -132,6 +133,20 @@ pub fn fork_sleeper(ready: &AtomicU64) -> Result<Child, Errno> {
         sys!(SYS_sched_yield)?;
     }
     Ok(child)
+}
+
+/// Makes a process that stays on a processor and does the same again and again until it is killed.
+///
+/// # Errors
+/// Those of clone.
+pub fn partner(cpu: usize, mut body: impl FnMut() -> Result<(), Failure>) -> Result<Child, Errno> {
+    fork(move || {
+        die_with_parent()?;
+        cpus::pin(cpu)?;
+        loop {
+            body()?;
+        }
+    })
 }
 
 /// What execve needs to run a program without arguments.

@@ -119,7 +119,7 @@ fn through(
     let wanted = row.samples(4 * order.len());
     let mut samples = Vec::with_capacity(wanted + order.len());
     let mut warm = false;
-    while samples.len() < wanted && (samples.is_empty() || row.has_time()) {
+    while samples.len() < wanted && row.wants_more(samples.len()) {
         for &page in &order {
             let start = ticks();
             prepared.region.write(page);
