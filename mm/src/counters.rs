@@ -41,6 +41,12 @@ counters! {
     zero_faults,
     /// Pages of objects mapped on first touch.
     object_faults,
+    /// Huge pages supplied on first touch.
+    huge_faults,
+    /// Huge pages that were split into single pages, because a part of one was written, unmapped, protected or moved.
+    huge_splits,
+    /// Faults in which the write bit of a sole owner's huge page came back without a copy.
+    sole_owner_huge_pages,
     /// Frames copied because a shared page was written.
     copied_frames,
     /// Tables of level 1 copied on the way to a write.

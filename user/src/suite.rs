@@ -19,6 +19,7 @@ mod exec_formats;
 mod faults;
 mod files;
 mod futex;
+mod huge;
 mod identity;
 mod memory;
 mod paths;
@@ -69,6 +70,7 @@ const AREAS: &[Area] = &[
     exec::AREA,
     exec_formats::AREA,
     memory::AREA,
+    huge::AREA,
     faults::AREA,
     cow::AREA,
     threads::AREA,

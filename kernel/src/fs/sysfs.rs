@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use arch::cpu::CpuMask;
 use linux_raw_sys::general::SYSFS_MAGIC;
+use mm::Memory;
+use mm::memory::HugePolicy;
 use spin::{Lazy, Once};
 
 use super::inode::{Directory, DirectoryEntry, EntryVisitor, FileSystem, Inode};
@@ -13,7 +15,8 @@ use super::metadata::{DeviceNumber, FileType, Metadata, Statistics};
 use super::procfs::write_list;
 use super::pseudo::{Entry, Node, Output, PseudoInode, Subject};
 use super::tmpfs::anonymous_device;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
+use crate::memory::heap::try_memory;
 
 fn device() -> DeviceNumber {
     static DEVICE: Once<DeviceNumber> = Once::new();
@@ -57,13 +60,38 @@ static ROOT: Node<Machine> = Node::Directory(&[
             &[Entry::directory(
                 "transparent_hugepage",
                 &[
-                    Entry::file("enabled", |_, out| writeln!(out, "always madvise [never]")),
+                    Entry::writable("enabled", huge_policy, set_huge_policy),
                     Entry::file("hpage_pmd_size", |_, out| writeln!(out, "2097152")),
                 ],
             )],
         )],
     ),
 ]);
+
+/// The policies by their names.
+const HUGE_POLICIES: [(HugePolicy, &[u8]); 3] = [
+    (HugePolicy::Always, b"always"),
+    (HugePolicy::Madvise, b"madvise"),
+    (HugePolicy::Never, b"never"),
+];
+
+/// All policies, the one in force in brackets.
+fn huge_policy(_: &Machine, out: &mut Output) -> Result<()> {
+    let current = try_memory().map_or(HugePolicy::Madvise, Memory::huge_policy);
+    for (index, (policy, name)) in HUGE_POLICIES.iter().enumerate() {
+        let [open, close]: [&[u8]; 2] = if *policy == current { [b"[", b"]"] } else { [b"", b""] };
+        out.bytes(if index > 0 { b" " } else { b"" })?;
+        [open, name, close].into_iter().try_for_each(|part| out.bytes(part))?;
+    }
+    out.bytes(b"\n")
+}
+
+fn set_huge_policy(_: &Machine, text: &[u8]) -> Result<()> {
+    let named = |(_, name): &&(HugePolicy, &[u8])| *name == text.trim_ascii_end();
+    let (policy, _) = HUGE_POLICIES.iter().find(named).ok_or(Errno::EINVAL)?;
+    try_memory().ok_or(Errno::ENOMEM)?.set_huge_policy(*policy);
+    Ok(())
+}
 
 /// The files beside the directories of the CPUs.
 static CPU_FILES: Node<Machine> = Node::Directory(&[

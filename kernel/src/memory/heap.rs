@@ -28,7 +28,7 @@ pub fn memory() -> &'static Memory {
 }
 
 /// Physical memory, once it is there.
-pub(super) fn try_memory() -> Option<&'static Memory> {
+pub(crate) fn try_memory() -> Option<&'static Memory> {
     MEMORY.get().copied()
 }
 

@@ -136,7 +136,7 @@ impl Memory {
     }
 
     /// A block from the zone that this CPU prefers, or else from any.
-    fn zone_take_any(&self, order: u32) -> Option<u32> {
+    pub(super) fn zone_take_any(&self, order: u32) -> Option<u32> {
         let count = self.zones.len();
         let preferred = arch::current_cpu().index();
         let index = (0..count).find_map(|offset| {

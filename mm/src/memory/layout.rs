@@ -1,7 +1,7 @@
 //! Making a [`Memory`]: where its arrays go, and handing everything else to the zones.
 
 use arch::addr::Frame;
-use arch::sync::atomic::AtomicU64;
+use arch::sync::atomic::{AtomicU32, AtomicU64};
 use arch::sync::{Rank, SpinLock};
 use crossbeam_utils::CachePadded;
 
@@ -79,6 +79,8 @@ impl Memory {
             kernel_floor: user_floor / 8,
             promised: AtomicU64::new(0),
             fail_after: AtomicU64::new(0),
+            huge_pages: AtomicU64::new(0),
+            huge_policy: AtomicU32::new(super::HugePolicy::Madvise as u32),
             zero,
         })[0];
         memory.adopt_zero_frame();

@@ -4,6 +4,7 @@
 //!   word 0   count      references, see `count`; a slab keeps its free list here
 //!   word 1   state      bits 0..8 kind, 8..16 order of a free block, 16..32 present entries of a table
 //!   word 2   first      table: pages resident below      free, cached, slab: next in a list
+//!                       first frame of a huge page: how many entries map it as such, see `huge`
 //!   word 3   second     table: of these, file pages      free, slab: previous in the list
 //! ```
 //!
@@ -62,7 +63,7 @@ pub struct FrameMeta {
     /// References to the frame.
     pub count: Count,
     state: AtomicU32,
-    first: AtomicU32,
+    first: Count,
     second: AtomicU32,
 }
 
@@ -74,7 +75,7 @@ impl FrameMeta {
         Self {
             count: Count::new(0),
             state: AtomicU32::new(Kind::Absent as u32),
-            first: AtomicU32::new(0),
+            first: Count::new(0),
             second: AtomicU32::new(0),
         }
     }
@@ -108,22 +109,27 @@ impl FrameMeta {
         self.state.store(Kind::Table as u32 | entries << 16, Ordering::Relaxed);
     }
 
+    /// Of the first frame of a huge page: entries that map all of it. Unlike the other words, this one is shared freely.
+    pub(crate) fn huge_count(&self) -> &Count {
+        &self.first
+    }
+
     /// Pages below this table.
     pub(crate) fn residency(&self) -> Residency {
         Residency {
-            pages: i64::from(self.first.load(Ordering::Relaxed)),
+            pages: i64::from(self.first.word().load(Ordering::Relaxed)),
             shared: i64::from(self.second.load(Ordering::Relaxed)),
         }
     }
 
     pub(crate) fn set_residency(&self, residency: Residency) {
-        self.first.store(residency.pages as u32, Ordering::Relaxed);
+        self.first.word().store(residency.pages as u32, Ordering::Relaxed);
         self.second.store(residency.shared as u32, Ordering::Relaxed);
     }
 
     /// Adds `delta` to the pages below. Faults of one space on different paths meet here, so it is an atomic addition.
     pub(crate) fn add_residency(&self, delta: Residency) {
-        self.first.fetch_add(delta.pages as u32, Ordering::Relaxed);
+        self.first.word().fetch_add(delta.pages as u32, Ordering::Relaxed);
         self.second.fetch_add(delta.shared as u32, Ordering::Relaxed);
     }
 
@@ -133,11 +139,11 @@ impl FrameMeta {
     }
 
     pub(crate) fn next(&self) -> u32 {
-        self.first.load(Ordering::Relaxed)
+        self.first.word().load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_next(&self, index: u32) {
-        self.first.store(index, Ordering::Relaxed);
+        self.first.word().store(index, Ordering::Relaxed);
     }
 
     pub(crate) fn previous(&self) -> u32 {
@@ -161,6 +167,8 @@ pub struct Residency {
 impl Residency {
     /// One private page.
     pub(crate) const ANONYMOUS: Self = Self { pages: 1, shared: 0 };
+    /// One huge page.
+    pub(crate) const HUGE: Self = Self { pages: super::huge::FRAMES as i64, shared: 0 };
     /// One page of an object.
     pub(crate) const OBJECT: Self = Self { pages: 1, shared: 1 };
 }

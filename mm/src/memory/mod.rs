@@ -11,6 +11,7 @@
 mod cache;
 mod credit;
 mod frame_ref;
+mod huge;
 mod layout;
 mod meta;
 mod stats;
@@ -18,13 +19,15 @@ mod zone;
 
 use arch::addr::{Frame, PAGE_SIZE};
 use arch::paging::Entry;
-use arch::sync::atomic::{AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use arch::sync::{Preempt, SpinGuard, SpinLock};
 use crossbeam_utils::CachePadded;
 
 pub use crate::raw::FreeRange;
 pub use credit::Credit;
 pub use frame_ref::FrameRef;
+pub use huge::HugePolicy;
+pub(crate) use huge::{FRAMES as HUGE_FRAMES, HugePage};
 pub(crate) use meta::NIL;
 pub use meta::{FrameMeta, Kind, Residency};
 pub use stats::{FrameCensus, MemoryStats};
@@ -86,6 +89,10 @@ pub struct Memory {
     promised: AtomicU64,
     /// Allocations until the one that fails on purpose; 0 for never.
     fail_after: AtomicU64,
+    /// Huge pages that are mapped as such. Relaxed: a statistic.
+    huge_pages: AtomicU64,
+    /// A [`HugePolicy`]. Relaxed.
+    huge_policy: AtomicU32,
     /// A frame of zeros that private mappings share.
     zero: Frame,
 }

@@ -129,6 +129,11 @@ impl AddressSpace {
         gather: &mut Gather<'_>,
     ) -> Result<Resolved, FaultError> {
         let mut cursor = Cursor::new(self.memory, self.root, gather).marking(&self.used);
+        if self.may_be_huge(vma)
+            && let Some(resolved) = self.resolve_huge(&mut cursor, vma, address, access)?
+        {
+            return Ok(resolved);
+        }
         let Some(path) = cursor.own_path(address, Missing::Create)? else {
             return Err(FaultError::NoMemory);
         };

@@ -11,8 +11,10 @@
 
 mod activate;
 mod advise;
+mod breakdown;
 mod brk;
 mod fault;
+mod fault_huge;
 mod fork;
 mod layout;
 mod lock;
@@ -36,6 +38,7 @@ use arch::sync::{Rank, RwSpinLock, WriteGuard};
 use arch::tlb;
 
 pub use advise::Advice;
+pub use breakdown::Breakdown;
 pub use fault::Resolved;
 pub use layout::{Entropy, Layout};
 pub use lock::{LockMode, LockScope};

@@ -83,7 +83,7 @@ impl AddressSpace {
 fn reprotect(cursor: &mut Cursor<'_, '_>, range: Range, protection: Protection) {
     cursor.for_each_page(range, &mut |cursor, page, leaf, index| loop {
         let old = table(leaf).load(index);
-        let new = reprotected(old, cursor.memory.meta(old.frame()), protection);
+        let new = reprotected(old, cursor.memory, protection);
         debug_assert!(!is_empty(new));
         // The processor may set marks at any moment; a swap that finds others is made again (I9).
         if table(leaf).replace(index, old, new) {

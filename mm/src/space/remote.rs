@@ -3,8 +3,9 @@
 //! The page is faulted in for the access, then its frame is referenced under the lock, and copied without it. Writes go only to
 //! frames that the space holds alone or shares on purpose (I11).
 
-use arch::addr::UserAddr;
+use arch::addr::{Frame, UserAddr};
 use arch::context::Access;
+use arch::paging::Entry;
 
 use super::{AddressSpace, Limits};
 use crate::error::{FaultError, MmError};
@@ -71,9 +72,10 @@ impl AddressSpace {
             let mut gather = self.gather();
             let state = self.lock();
             let mut cursor = Cursor::new(self.memory, self.root, &mut gather);
-            let mut leaf = None;
-            cursor.for_each_page(page_range(address), &mut |_, _, table, _| leaf = Some(table));
-            let entry = leaf.map(|leaf| table(leaf).load(index(address, 1)));
+            let mut entry = None;
+            cursor.for_each_page(page_range(address), &mut |_, _, leaf, at| {
+                entry = Some(table(leaf).load(at));
+            });
             let Some(entry) = entry.filter(|entry| entry.is_present()) else { continue };
             if access == Access::Write {
                 // A fork may have come between: then the path or the page is shared again, and the fault is taken again.
@@ -89,7 +91,7 @@ impl AddressSpace {
                     continue;
                 }
             }
-            let frame = FrameRef::acquire(self.memory, entry.frame());
+            let frame = FrameRef::acquire(self.memory, frame_of(entry, address));
             let copied = frame.as_ref().map(&mut act);
             let stale = gather.flush();
             drop(state);
@@ -99,4 +101,10 @@ impl AddressSpace {
             return copied;
         }
     }
+}
+
+/// The frame that holds `address`, which `entry` maps, perhaps as a part of a huge page.
+fn frame_of(entry: Entry, address: UserAddr) -> Frame {
+    let number = if entry.is_huge() { index(address, 1) as u64 } else { 0 };
+    entry.frame().offset(number)
 }

@@ -28,7 +28,10 @@ impl AddressSpace {
         let position =
             |page: &Range| ((page.start().as_u64() - start.as_u64()) / PAGE_SIZE as u64) as usize;
         let mut cursor = Cursor::new(self.memory, self.root, &mut gather);
-        cursor.for_each_page(range, &mut |_, page, _, _| present[position(&page)] = 1);
+        cursor.for_each_page(range, &mut |_, pages, _, _| {
+            let first = position(&pages);
+            present[first..first + pages.pages() as usize].fill(1);
+        });
         for vma in state.areas.overlapping(range) {
             let Some(part) = vma.range.intersect(&range) else { continue };
             for page in 0..part.pages() {

@@ -104,17 +104,14 @@ impl AddressSpace {
     #[must_use]
     pub fn table_frames(&self) -> u64 {
         let _state = self.lock();
-        let present = |node: Frame| u64::from(self.memory.meta(node).present());
-        let children = |node: Frame, entries: usize| {
+        let tables = |node: Frame, entries: usize| {
             let entries = (0..entries).map(move |index| table(node).load(index));
-            entries.filter(|entry| !is_empty(*entry)).map(|entry| entry.frame())
+            let tables = entries.filter(|entry| !is_empty(*entry) && !entry.is_huge());
+            tables.map(|entry| entry.frame())
         };
-        let upper = children(self.root, USER_ROOT_ENTRIES);
-        let below = upper.map(|upper| {
-            // The number of entries of a table is the number of tables below, down to those whose entries are pages.
-            1 + present(upper) + children(upper, TABLE_ENTRIES).map(present).sum::<u64>()
-        });
-        1 + below.sum::<u64>()
+        let of_level_2 = |node: Frame| 1 + tables(node, TABLE_ENTRIES).count() as u64;
+        let of_level_3 = |node: Frame| 1 + tables(node, TABLE_ENTRIES).map(of_level_2).sum::<u64>();
+        1 + tables(self.root, USER_ROOT_ENTRIES).map(of_level_3).sum::<u64>()
     }
 
     /// Notes the resident set before it shrinks.

@@ -5,16 +5,19 @@ use alloc::collections::BTreeMap;
 use arch::addr::Frame;
 use arch::paging::{Entry, USER_ROOT_ENTRIES};
 
-use crate::memory::{Kind, Memory, Residency};
+use crate::memory::{HUGE_FRAMES, Kind, Memory, Residency};
 use crate::raw::{TABLE_ENTRIES, table};
 use crate::space::AddressSpace;
 use crate::table::entry::{ROOT_LEVEL, is_empty, residency_of};
+use crate::table::huge::HUGE_LEVEL;
 
 /// References found by walking.
 #[derive(Debug, Default)]
 pub struct References {
     /// For each frame, how many entries point at it. A shared table's entries count once.
     found: BTreeMap<Frame, u32>,
+    /// For the first frame of each huge page, how many entries map all of it.
+    huge: BTreeMap<Frame, u32>,
 }
 
 impl References {
@@ -51,6 +54,11 @@ impl References {
     /// # Panics
     /// When a count differs from the references found.
     pub fn check(&self, memory: &Memory) {
+        for (first, references) in &self.huge {
+            let count = memory.meta(*first).huge_count().get();
+            assert_eq!(count, *references, "entries for the huge page {first:?}");
+        }
+        assert_eq!(memory.huge_pages(), self.huge.len() as u64, "huge pages");
         for (frame, references) in &self.found {
             let count = &memory.meta(*frame).count;
             if !count.is_immortal() {
@@ -78,7 +86,24 @@ impl References {
         sum
     }
 
+    /// A huge page holds one reference on each of its frames, however many entries map it.
+    fn huge(&mut self, memory: &Memory, entry: Entry) -> Residency {
+        let first = entry.frame();
+        let entries = self.huge.entry(first).or_default();
+        *entries += 1;
+        if *entries == 1 {
+            (0..HUGE_FRAMES).for_each(|number| self.add_external(first.offset(number), 1));
+        }
+        if entry.is_writable() {
+            assert!(memory.owns_huge(first), "W over the huge page {first:?}, which is shared");
+        }
+        Residency::HUGE
+    }
+
     fn child(&mut self, memory: &Memory, entry: Entry, level: u32) -> Residency {
+        if level == HUGE_LEVEL && entry.is_huge() {
+            return self.huge(memory, entry);
+        }
         let child = entry.frame();
         let references = self.found.entry(child).or_default();
         *references += 1;

@@ -16,7 +16,7 @@ use crate::raw::table;
 use crate::space::RootUse;
 use crate::table::entry::{ROOT_LEVEL, index, is_empty, table_entry};
 use crate::table::gather::Gather;
-use crate::table::node::share_children;
+use crate::table::node::{share_children, share_entries};
 use crate::vma::Range;
 
 /// The tables from the root down to the one whose entries are pages, all exclusively owned (I1).
@@ -122,7 +122,10 @@ impl<'a, 'g> Cursor<'a, 'g> {
                 Missing::Create => self.add_table(parent, level, at).map(Some),
             };
         }
-        debug_assert!(entry.is_present() && !entry.is_huge());
+        if entry.is_huge() {
+            return self.split_huge(parent, address).map(Some);
+        }
+        debug_assert!(entry.is_present());
         let child = entry.frame();
         if memory.meta(child).count.is_exclusive() {
             // I1 holds down to here, so W may come back; nobody else needs to know (I7).
@@ -141,9 +144,7 @@ impl<'a, 'g> Cursor<'a, 'g> {
     }
 
     fn add_table(&mut self, parent: Frame, level: u32, at: usize) -> Result<Frame, OutOfMemory> {
-        let memory = self.memory;
-        let fresh =
-            memory.alloc_frame_for(Kind::Table, Content::Zeroed, self.urgency)?.into_entry();
+        let fresh = self.alloc_table(Content::Zeroed)?.into_entry();
         if level == ROOT_LEVEL {
             debug_assert!(self.used.is_some(), "a root entry comes into use unseen");
             self.used.inspect(|used| used.mark(at));
@@ -153,13 +154,22 @@ impl<'a, 'g> Cursor<'a, 'g> {
         Ok(fresh)
     }
 
+    /// A frame for a table.
+    pub(super) fn alloc_table(&self, content: Content) -> Result<FrameRef, OutOfMemory> {
+        self.memory.alloc_frame_for(Kind::Table, content, self.urgency)
+    }
+
     /// A copy of the shared table `source` at `level`, with references to all of its children.
     fn copy_table(&mut self, source: Frame, level: u32) -> Result<Frame, OutOfMemory> {
         let memory = self.memory;
         let copy: FrameRef =
             memory.alloc_frame_for(Kind::Table, Content::Undefined, self.urgency)?;
-        let shared =
-            share_children(table(source), table(copy.frame()), |frame| &memory.meta(frame).count);
+        let (from, to) = (table(source), table(copy.frame()));
+        let shared = match level {
+            // Only tables of level 2 have entries with a count of another sort.
+            2 => share_entries(from, to, |entry| memory.count_of(entry)),
+            _ => share_children(from, to, |frame| &memory.meta(frame).count),
+        };
         shared.map_err(|Saturated| OutOfMemory)?;
         // The source is shared and we hold a reference to it, so what its record says does not change.
         let (from, to) = (memory.meta(source), copy.meta());

@@ -4,6 +4,7 @@
 //!   empty     all bits zero
 //!   table     P, W if the child is exclusive, U; levels 2 to 4
 //!   page      P, U, W if it may be written in place, XD unless executable
+//!   huge      as a page, with PS: 512 frames, in a table of level 2
 //!   held      P clear, software bit 9 set: a page under PROT_NONE. The processor sees nothing; the reference stays.
 //! ```
 //! W is derived (I8): clear is always right, set is a permission that somebody checked.
@@ -11,7 +12,7 @@
 use arch::addr::{Frame, PAGE_SHIFT, UserAddr};
 use arch::paging::{Entry, EntryFlags};
 
-use crate::memory::{FrameMeta, Kind, Residency};
+use crate::memory::{FrameMeta, Kind, Memory, Residency};
 use crate::vma::{Protection, Range};
 
 /// The level of the root table; level 1 tables point at pages.
@@ -51,12 +52,32 @@ pub(crate) fn is_empty(entry: Entry) -> bool {
     entry == Entry::EMPTY
 }
 
+/// An entry for the huge page from `first` on.
+pub(crate) fn huge_entry(first: Frame, protection: Protection, writes: Writes) -> Entry {
+    let entry = page_entry(first, protection, writes);
+    entry.with_flags(entry.flags() | EntryFlags::HUGE)
+}
+
+/// The entry for the frame `number` of the huge page that `entry` maps, as writable as that is.
+pub(crate) fn part_of_huge(entry: Entry, number: u64) -> Entry {
+    Entry::new(entry.frame().offset(number), entry.flags() - EntryFlags::HUGE)
+}
+
+/// Whether nobody else has the page of `entry`, whose table is exclusively owned, and nobody else ever sees writes to it.
+pub(crate) fn is_own(memory: &Memory, entry: Entry) -> bool {
+    let meta = memory.meta(entry.frame());
+    match entry.is_huge() {
+        true => memory.owns_huge(entry.frame()),
+        false => meta.kind() == Kind::Anonymous && meta.count.is_exclusive(),
+    }
+}
+
 /// The entry of the same page under another protection. Its table is exclusively owned. W stays, or comes at once to a page
 /// that nobody else has; to all others it comes by a fault.
-pub(crate) fn reprotected(entry: Entry, meta: &FrameMeta, protection: Protection) -> Entry {
-    let own = meta.kind() == Kind::Anonymous && meta.count.is_exclusive();
+pub(crate) fn reprotected(entry: Entry, memory: &Memory, protection: Protection) -> Entry {
+    let own = is_own(memory, entry);
     let writes = if own || entry.is_writable() { Writes::Direct } else { Writes::Fault };
-    let marks = entry.flags() & (EntryFlags::ACCESSED | EntryFlags::DIRTY);
+    let marks = entry.flags() & (EntryFlags::ACCESSED | EntryFlags::DIRTY | EntryFlags::HUGE);
     let new = page_entry(entry.frame(), protection, writes);
     new.with_flags(new.flags() | marks)
 }
@@ -78,6 +99,16 @@ pub(crate) fn residency_of(meta: &FrameMeta) -> Residency {
         Kind::Object => Residency::OBJECT,
         // The frame of zeros.
         _ => Residency::default(),
+    }
+}
+
+/// What `entry` of a table at `level` adds to the resident set above.
+pub(crate) fn residency_below(memory: &Memory, entry: Entry, level: u32) -> Residency {
+    let meta = memory.meta(entry.frame());
+    match level {
+        1 => residency_of(meta),
+        _ if entry.is_huge() => Residency::HUGE,
+        _ => meta.residency(),
     }
 }
 

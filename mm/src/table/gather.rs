@@ -18,11 +18,16 @@ use crate::vma::Range;
 /// fault pays for clearing them, so there are few.
 const INLINE: usize = 16;
 
+/// In place of a level: a page.
+const PAGE: u32 = 0;
+/// In place of a level: a huge page.
+const HUGE_PAGE: u32 = 7;
+
 /// A reference that leaves the tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Detached {
     frame: Frame,
-    /// 0 for a page, otherwise the table's level.
+    /// [`PAGE`], [`HUGE_PAGE`], otherwise the table's level.
     level: u32,
 }
 
@@ -73,12 +78,13 @@ impl<'a> Gather<'a> {
         });
     }
 
-    /// The page of `entry` was mapped at `range` and is not any more.
+    /// The page of `entry`, huge or not, was mapped at `range` and is not any more.
     pub(crate) fn page(&mut self, range: Range, entry: Entry) {
         if entry.is_present() {
             self.invalidate(range);
         }
-        self.detach(Detached { frame: entry.frame(), level: 0 });
+        let level = if entry.is_huge() { HUGE_PAGE } else { PAGE };
+        self.detach(Detached { frame: entry.frame(), level });
     }
 
     /// The table in `frame` at `level` no longer translates `range`.
@@ -179,7 +185,8 @@ impl Drop for Stale {
 
 fn drop_reference(memory: &Memory, detached: Detached) {
     match detached.level {
-        0 => memory.release_page(Entry::from_bits(detached.frame.start().as_u64())),
+        PAGE => memory.release_page(Entry::from_bits(detached.frame.start().as_u64())),
+        HUGE_PAGE => memory.release_huge(detached.frame),
         level => release_table(memory, detached.frame, level),
     }
 }

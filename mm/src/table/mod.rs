@@ -13,6 +13,7 @@ pub mod audit;
 pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod gather;
+pub(crate) mod huge;
 pub mod node;
 pub(crate) mod shift;
 pub(crate) mod zap;

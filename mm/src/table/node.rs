@@ -25,13 +25,25 @@ pub fn share_children<'a>(
     copy: &Table,
     count: impl Fn(Frame) -> &'a Count,
 ) -> Result<(), Saturated> {
+    share_entries(source, copy, |entry| count(entry.frame()))
+}
+
+/// As [`share_children`], with the count found by the entry: a huge page has one of its own.
+///
+/// # Errors
+/// As [`share_children`].
+pub(crate) fn share_entries<'a>(
+    source: &Table,
+    copy: &Table,
+    count: impl Fn(Entry) -> &'a Count,
+) -> Result<(), Saturated> {
     for index in 0..TABLE_ENTRIES {
         let entry = source.load(index);
         if is_empty(entry) {
             copy.store(index, Entry::EMPTY);
             continue;
         }
-        if let Err(full) = count(entry.frame()).acquire() {
+        if let Err(full) = count(entry).acquire() {
             give_back(source, index, count);
             return Err(full);
         }
@@ -47,9 +59,9 @@ pub fn share_entry(source: &Table, index: usize, entry: Entry) -> Entry {
     entry.with_flags(entry.flags() - EntryFlags::WRITABLE)
 }
 
-fn give_back<'a>(source: &Table, taken: usize, count: impl Fn(Frame) -> &'a Count) {
+fn give_back<'a>(source: &Table, taken: usize, count: impl Fn(Entry) -> &'a Count) {
     for entry in (0..taken).map(|index| source.load(index)).filter(|entry| !is_empty(*entry)) {
-        let released = count(entry.frame()).release();
+        let released = count(entry).release();
         debug_assert_eq!(released, Released::Shared, "the source still holds the child");
     }
 }
@@ -91,6 +103,8 @@ pub(crate) fn release_table(memory: &Memory, frame: Frame, level: u32) {
         let child = table(frame).load(index);
         if level as usize - depth == 1 {
             memory.release_page(child);
+        } else if child.is_huge() {
+            memory.release_huge(child.frame());
         } else if memory.meta(child.frame()).count.release() == Released::Last {
             depth += 1;
             work[depth] = Dying { frame: child.frame(), next: 0 };

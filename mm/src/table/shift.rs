@@ -12,7 +12,7 @@ use crate::error::OutOfMemory;
 use crate::memory::Residency;
 use crate::raw::table;
 use crate::table::cursor::{Cursor, Missing};
-use crate::table::entry::{index, residency_of, span};
+use crate::table::entry::{index, residency_below, residency_of, span};
 use crate::vma::Range;
 
 /// How pages get from one place to another.
@@ -95,11 +95,12 @@ impl Shift {
         };
         let target = self.target(chunk.start());
         let Some(to) = cursor.own_down_to(2, target, Missing::Stop)? else { return Ok(()) };
+        // A table of pages, or a huge page, which moves as it is.
         let entry = table(from.at(2)).swap(index(chunk.start(), 2), Entry::EMPTY);
         if entry == Entry::EMPTY {
             return Ok(());
         }
-        let residency = cursor.memory.meta(entry.frame()).residency();
+        let residency = residency_below(cursor.memory, entry, 2);
         // What is left of an earlier mapping at the new place is an empty table, if anything.
         let replaced = table(to.at(2)).swap(index(target, 2), entry);
         cursor.account_above(2, &from, -residency, -1);

@@ -10,7 +10,7 @@ use crate::error::OutOfMemory;
 use crate::memory::Residency;
 use crate::raw::table;
 use crate::table::cursor::{Cursor, Missing};
-use crate::table::entry::{Part, ROOT_LEVEL, is_empty, parts, residency_of};
+use crate::table::entry::{Part, ROOT_LEVEL, is_empty, parts, residency_below};
 use crate::vma::Range;
 
 /// Which tables inside a range to make exclusive.
@@ -45,7 +45,9 @@ impl Cursor<'_, '_> {
             return Ok(());
         }
         for part in parts(range, level).filter(|part| own == Own::All || !part.whole) {
-            if is_empty(table(node).load(part.index)) {
+            let entry = table(node).load(part.index);
+            // The entry of a huge page that the range covers is in a table which is owned already.
+            if is_empty(entry) || (part.whole && entry.is_huge()) {
                 continue;
             }
             let child = self.own_child(node, level, part.range.start(), Missing::Stop)?;
@@ -69,8 +71,9 @@ impl Cursor<'_, '_> {
             if is_empty(entry) {
                 continue;
             }
-            if level == 1 {
-                removed += self.zap_page(node, part);
+            if level == 1 || entry.is_huge() {
+                debug_assert!(part.whole, "a huge page on the edge is not split");
+                removed += self.zap_page(node, part, level);
             } else if part.whole {
                 removed += self.memory.meta(entry.frame()).residency();
                 self.detach_table(node, level, part, entry.frame());
@@ -88,12 +91,13 @@ impl Cursor<'_, '_> {
         removed
     }
 
-    fn zap_page(&mut self, node: Frame, part: Part) -> Residency {
+    fn zap_page(&mut self, node: Frame, part: Part, level: u32) -> Residency {
         // A swap: the processor may set marks until the very last moment (I9).
         let entry = table(node).swap(part.index, Entry::EMPTY);
         self.memory.meta(node).add_present(-1);
+        let residency = residency_below(self.memory, entry, level);
         self.gather.page(part.range, entry);
-        residency_of(self.memory.meta(entry.frame()))
+        residency
     }
 
     fn detach_table(&mut self, node: Frame, level: u32, part: Part, child: Frame) {
@@ -102,8 +106,9 @@ impl Cursor<'_, '_> {
         self.gather.table(part.range, child, level - 1);
     }
 
-    /// Calls `visit` with the page range, the level 1 table and the index of every entry in `range` that is not empty. The
-    /// tables need not be exclusive unless the visitor changes them.
+    /// Calls `visit` with the page range, the table and the index of every entry for pages in `range` that is not empty. The
+    /// tables need not be exclusive unless the visitor changes them. Of a huge page, whose entry is in a table of level 2,
+    /// the range is the part inside `range`; after [`own_all`](Self::own_all) that is all of it.
     pub(crate) fn for_each_page(
         &mut self,
         range: Range,
@@ -125,7 +130,7 @@ impl Cursor<'_, '_> {
                 continue;
             }
             match level {
-                1 => visit(self, part.range, node, part.index),
+                _ if level == 1 || entry.is_huge() => visit(self, part.range, node, part.index),
                 _ => self.visit_below(entry.frame(), level - 1, part.range, visit),
             }
         }

@@ -1,5 +1,6 @@
 //! `/proc/PID/maps`: the areas of an address space.
 
+use mm::space::MapsEntry;
 use mm::{Backing, Protection, Vma};
 
 use super::super::pseudo::Output;
@@ -14,33 +15,38 @@ pub fn areas(task: &Task, out: &mut Output) -> Result<()> {
     task.accessible_thread()?;
     let Some(space) = task.process.space() else { return Ok(()) };
     for entry in space.maps() {
-        let start = out.len();
-        let vma = &entry.vma;
-        write_range(vma, out)?;
-        match (&vma.backing, entry.label) {
-            (Backing::Object(range), _) => match &range.file {
-                Some(file) => {
-                    write_file(out, range.offset, file.device(), file.inode())?;
-                    out.pad_to(start, NAME_COLUMN)?;
-                    let written = file.write_path(out);
-                    written.map_err(|core::fmt::Error| crate::errno::Errno::ENOMEM)?;
-                }
-                None => {
-                    write_file(out, range.offset, 1, 0)?;
-                    out.pad_to(start, NAME_COLUMN)?;
-                    out.bytes(b"/dev/zero (deleted)")?;
-                }
-            },
-            (Backing::Anonymous, Some(label)) => {
-                write_file(out, 0, 0, 0)?;
-                out.pad_to(start, NAME_COLUMN)?;
-                out.bytes(label.as_bytes())?;
-            }
-            (Backing::Anonymous, None) => write_file(out, 0, 0, 0)?,
-        }
-        out.bytes(b"\n")?;
+        line(&entry, out)?;
     }
     Ok(())
+}
+
+/// The line of one area.
+pub(super) fn line(entry: &MapsEntry, out: &mut Output) -> Result<()> {
+    let start = out.len();
+    let vma = &entry.vma;
+    write_range(vma, out)?;
+    match (&vma.backing, entry.label) {
+        (Backing::Object(range), _) => match &range.file {
+            Some(file) => {
+                write_file(out, range.offset, file.device(), file.inode())?;
+                out.pad_to(start, NAME_COLUMN)?;
+                let written = file.write_path(out);
+                written.map_err(|core::fmt::Error| crate::errno::Errno::ENOMEM)?;
+            }
+            None => {
+                write_file(out, range.offset, 1, 0)?;
+                out.pad_to(start, NAME_COLUMN)?;
+                out.bytes(b"/dev/zero (deleted)")?;
+            }
+        },
+        (Backing::Anonymous, Some(label)) => {
+            write_file(out, 0, 0, 0)?;
+            out.pad_to(start, NAME_COLUMN)?;
+            out.bytes(label.as_bytes())?;
+        }
+        (Backing::Anonymous, None) => write_file(out, 0, 0, 0)?,
+    }
+    out.bytes(b"\n")
 }
 
 fn write_range(vma: &Vma, out: &mut Output) -> Result<()> {

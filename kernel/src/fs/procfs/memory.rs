@@ -9,6 +9,9 @@ use crate::memory::heap::memory;
 
 const PAGE_KIB: u64 = PAGE_SIZE as u64 / 1024;
 
+/// A huge page.
+const HUGE_KIB: u64 = 2048;
+
 /// The lines of `/proc/meminfo`.
 pub fn summary(_: &System, out: &mut Output) -> Result<()> {
     let stats = memory().stats();
@@ -50,6 +53,9 @@ pub fn summary(_: &System, out: &mut Output) -> Result<()> {
         ("WritebackTmp", 0),
         ("CommitLimit", total),
         ("Committed_AS", (census.anonymous + census.object) * PAGE_KIB),
+        ("AnonHugePages", memory().huge_pages() * HUGE_KIB),
+        ("ShmemHugePages", 0),
+        ("ShmemPmdMapped", 0),
         ("VmallocTotal", 0),
         ("VmallocUsed", 0),
         ("VmallocChunk", 0),
@@ -68,6 +74,7 @@ pub fn events(_: &System, out: &mut Output) -> Result<()> {
         ("nr_free_pages", stats.free),
         ("nr_anon_pages", census.anonymous),
         ("nr_mapped", census.object),
+        ("nr_anon_transparent_hugepages", memory().huge_pages()),
         ("nr_file_pages", census.object),
         ("nr_shmem", census.object),
         ("nr_page_table_pages", census.tables),

@@ -17,6 +17,7 @@ mod number_directory;
 mod process;
 mod root;
 mod scheduler;
+mod smaps;
 mod stat;
 mod status;
 mod subject;

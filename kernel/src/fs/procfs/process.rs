@@ -10,7 +10,7 @@ use super::super::metadata::{FileType, Metadata};
 use super::super::pseudo::{Entry, Node, Output, PseudoInode, parse_number};
 use super::number_directory::{NumberDirectory, Numbered};
 use super::subject::{Scope, Task};
-use super::{descriptors, limits, maps, mounts, stat, status};
+use super::{descriptors, limits, maps, mounts, smaps, stat, status};
 use crate::errno::{Errno, Result};
 use crate::task::{Name, Tid, Usage};
 
@@ -28,6 +28,8 @@ pub static DIRECTORY: Node<Task> = Node::Directory(&[
     Entry::private("io", input_output),
     Entry::file("limits", limits::table),
     Entry::file("maps", maps::areas),
+    Entry::file("smaps", smaps::areas),
+    Entry::file("smaps_rollup", smaps::rollup),
     Entry::file("mountinfo", mounts::information),
     Entry::file("mounts", mounts::table),
     Entry::writable("oom_score_adj", adjustment, set_adjustment),
@@ -53,6 +55,8 @@ static THREAD: Node<Task> = Node::Directory(&[
     Entry::private("io", input_output),
     Entry::file("limits", limits::table),
     Entry::file("maps", maps::areas),
+    Entry::file("smaps", smaps::areas),
+    Entry::file("smaps_rollup", smaps::rollup),
     Entry::file("mountinfo", mounts::information),
     Entry::file("mounts", mounts::table),
     Entry::writable("oom_score_adj", adjustment, set_adjustment),

@@ -153,7 +153,7 @@ fn memory(task: &Task, out: &mut Output) -> Result<()> {
     ] {
         writeln!(out, "{label}:\t{kib:8} kB")?;
     }
-    writeln!(out, "CoreDumping:\t0\nTHP_enabled:\t0")
+    writeln!(out, "CoreDumping:\t0\nTHP_enabled:\t1")
 }
 
 fn capabilities(credentials: &Credentials, out: &mut Output) -> Result<()> {
