@@ -38,6 +38,10 @@ VERBS := run test test-host test-linux test-linux-guest test-guest test-console 
 ifeq ($(origin MEM),file)
 bench bench-fork bench-signal bench-sched profile: MEM := 2G
 endif
+# As many samples of a profile as tell functions apart.
+ifeq ($(origin N),file)
+profile: N := 2000
+endif
 
 .PHONY: help clean $(VERBS)
 .DEFAULT_GOAL := help

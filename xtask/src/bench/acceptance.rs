@@ -5,6 +5,9 @@ use super::options::Pass;
 use super::results::Row;
 use super::table;
 
+/// A sole owner's fault restores its whole region, and Linux takes one for each page: so much must show.
+const SOLE_OWNER_PART: f64 = 0.2;
+
 /// A selection of cases, and what it must show.
 #[derive(Debug)]
 pub struct Subject {
@@ -30,8 +33,12 @@ pub struct Criterion {
 enum Demand {
     /// Skein's median is at most so many instructions.
     AtMost(f64),
-    /// Skein takes at most this part of Linux's time.
+    /// Skein takes at most this part of what Linux takes.
     OfLinux(f64),
+    /// Skein's worst sample is no worse than Linux's.
+    WorstOfLinux,
+    /// From another parameter to this one Skein slows down no more than Linux does.
+    Scales(&'static str),
     /// Skein's median at this parameter is at most so many times the one at another.
     Times(f64, &'static str),
 }
@@ -70,7 +77,7 @@ const fn flat(case: &'static str, large: &'static str, times: f64) -> Criterion 
 
 /// Fork, and the faults that it leaves behind.
 pub const FORK: Subject = Subject {
-    patterns: "*fork*,posix_spawn,fault_*,*rewrite*,*munmap*,*mprotect*",
+    patterns: "fork_*,vfork_exec,posix_spawn,fault_*,rewrite_*,*_busy",
     sizes: "0,1,16,64,256,1024",
     criteria: &[
         flat("fork_call", "1024 MiB", 1.2),
@@ -81,18 +88,50 @@ pub const FORK: Subject = Subject {
         counted("fork_exec_wait", "0 MiB", 90_000.0),
         counted("fault_copy", "sequential", 2_600.0),
         counted("fault_demand_zero", "sequential", 1_500.0),
+        criterion(
+            Pass::Instructions,
+            "fault_sole_owner",
+            "sequential",
+            Demand::OfLinux(SOLE_OWNER_PART),
+        ),
         timed("fork_call", "256 MiB", 1.0 / 300.0),
+        timed("rewrite_gone", "100 %", 1.0 / 5.0),
+        timed("fork_rewrite_alive", "100 %", 1.0),
+        criterion(Pass::Time, "fault_copy_parallel", "4 at once", Demand::Scales("1 at once")),
     ],
 };
 
 /// Signals.
-pub const SIGNAL: Subject = Subject { patterns: "*signal*,*kill*", sizes: "", criteria: &[] };
+pub const SIGNAL: Subject = Subject {
+    patterns: "signal_*",
+    sizes: "",
+    criteria: &[
+        counted("signal_self", "", 2_000.0),
+        timed("signal_thread", "", 0.7),
+        timed("signal_ping_pong", "one processor", 0.7),
+        timed("signal_ping_pong", "two processors", 0.7),
+    ],
+};
 
 /// The scheduler.
 pub const SCHED: Subject = Subject {
-    patterns: "*yield*,*ping_pong*,*pipe*,*futex*,*thread*,*messag*,*wake*",
+    patterns: "yield_pair,pipe_ping_pong,futex_ping_pong,socket_ping_pong,thread_create_join,\
+               messages,*_wakeup",
     sizes: "",
-    criteria: &[],
+    criteria: &[
+        counted("pipe_ping_pong", "one processor", 5_000.0),
+        counted("futex_ping_pong", "one processor", 4_300.0),
+        counted("yield_pair", "", 2_000.0),
+        counted("thread_create_join", "", 37_000.0),
+        timed("pipe_ping_pong", "one processor", 1.0),
+        timed("pipe_ping_pong", "two processors", 1.0),
+        timed("futex_ping_pong", "two processors", 1.0),
+        timed("thread_create_join", "", 1.0),
+        timed("messages", "sockets", 1.0),
+        timed("messages", "pipes", 1.0),
+        criterion(Pass::Time, "rt_wakeup", "user load", Demand::WorstOfLinux),
+        criterion(Pass::Time, "rt_wakeup", "kernel load", Demand::WorstOfLinux),
+    ],
 };
 
 /// Judges all criteria; each line says what is asked, what was measured, and whether that is enough.
@@ -114,8 +153,28 @@ impl Criterion {
             ),
             Demand::OfLinux(limit) => {
                 let ratio = find(rows, self, self.parameter).and_then(|row| row.ratio);
-                let wanted = format!("{name}: at most {limit:.4} times Linux's time");
+                let what = self.pass.name();
+                let wanted = format!("{name}: at most {limit:.4} times Linux's {what}");
                 (wanted, ratio.map(|ratio| ratio.value), limit)
+            }
+            Demand::WorstOfLinux => {
+                let row = find(rows, self, self.parameter);
+                let figures = row.and_then(|row| row.linux.figures().zip(row.skein.figures()));
+                let part = figures.map(|(theirs, ours)| ours.maximum / theirs.maximum);
+                (format!("{name}: the worst at most 1 times Linux's worst"), part, 1.0)
+            }
+            Demand::Scales(other) => {
+                let part = |parameter| {
+                    let ratio = find(rows, self, parameter).and_then(|row| row.ratio)?;
+                    Some(ratio.value)
+                };
+                let slowdown =
+                    part(self.parameter).zip(part(other)).map(|(ours, base)| ours / base);
+                (
+                    format!("{name}: slows down from {other} at most 1 times as Linux does"),
+                    slowdown,
+                    1.0,
+                )
             }
             Demand::Times(limit, other) => {
                 let wanted = format!("{name}: at most {limit} times that at {other}");

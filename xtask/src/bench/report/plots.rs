@@ -1,7 +1,7 @@
 //! The plots of a report, as SVG.
 //!
-//! One plot holds one case with both kernels: against resident size, or against the number of
-//! processes or threads, on logarithmic axes; or the distribution of single samples.
+//! One plot holds one case with both kernels: against resident size on logarithmic axes, against the
+//! number of processes or threads, or the distribution of single samples.
 
 use anyhow::anyhow;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
@@ -99,18 +99,23 @@ fn sides(row: &Row) -> [(Kernel, &Side); 2] {
     [(Kernel::Linux, &row.linux), (Kernel::Skein, &row.skein)]
 }
 
-/// Medians against the number in the parameter: MiB for sizes, anything else for scaling.
+/// Medians against the number in the parameter, where it is one of this group.
 fn against_parameter<'a>(rows: impl Iterator<Item = &'a Row> + Clone, group: Group) -> Vec<Series> {
     Kernel::ALL
         .into_iter()
         .map(|kernel| {
             let points = rows.clone().filter_map(|row| {
                 let (number, unit) = row.subject.parameter.split_once(' ')?;
-                let number: f64 = number.parse().ok().filter(|&number| number > 0.0)?;
-                let is_size = unit == "MiB";
+                let number: f64 = number.parse().ok()?;
+                let belongs = match group {
+                    // A logarithmic axis has no place for nothing.
+                    Group::Size => unit == "MiB" && number > 0.0,
+                    Group::Scaling => matches!(unit, "at once" | "busy"),
+                    Group::Distribution => false,
+                };
                 let (_, side) = sides(row).into_iter().find(|&(side, _)| side == kernel)?;
                 let median = side.figures()?.median;
-                (is_size == (group == Group::Size) && median > 0.0).then_some((number, median))
+                (belongs && median > 0.0).then_some((number, median))
             });
             let mut points: Vec<(f64, f64)> = points.collect();
             points.sort_by(|one, other| one.0.total_cmp(&other.0));
@@ -148,12 +153,20 @@ fn draw(title: &str, group: Group, series: &[Series]) -> anyhow::Result<String> 
             ["latency", "samples up to it"],
             [&|x| table::value(*x, "ns"), &|y| format!("{y:.0} %")],
         ),
-        Group::Size | Group::Scaling => drawn(
+        Group::Size => drawn(
             title,
             series,
             (x.0..x.1).log_scale(),
             (y.0..y.1).log_scale(),
-            [if group == Group::Size { "resident MiB" } else { "at once" }, "median"],
+            ["resident MiB", "median"],
+            [&|x| format!("{x:.0}"), &|y| table::value(*y, "ns")],
+        ),
+        Group::Scaling => drawn(
+            title,
+            series,
+            0.0..x.1,
+            0.0..y.1,
+            ["processes, threads or busy processors", "median"],
             [&|x| format!("{x:.0}"), &|y| table::value(*y, "ns")],
         ),
     }
