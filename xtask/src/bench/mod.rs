@@ -85,7 +85,7 @@ pub fn bench(options: &BenchOptions, comparison: Comparison) -> anyhow::Result<E
     let rows: Vec<Row> =
         [Pass::Time, Pass::Instructions].iter().flat_map(|&pass| results.rows(pass)).collect();
     show(&environment, &rows);
-    write(&environment, &cases, &rows)?;
+    write(&environment, &[&passes::boot_cases()[..], &cases].concat(), &rows)?;
     Ok(match selection {
         Some(selection) => conclude(selection, &rows),
         None => ExitCode::SUCCESS,

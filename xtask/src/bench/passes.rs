@@ -48,6 +48,22 @@ struct Turn {
     round: u32,
 }
 
+/// What the cases are that every boot answers.
+#[must_use]
+pub fn boot_cases() -> [Case; 2] {
+    [
+        (
+            BOOT_CASE,
+            "From the start of the kernel's clock to the first instruction of the first program.",
+        ),
+        (
+            BOOT_WALL_CASE,
+            "The same by the host's clock, from the moment the processors are let go.",
+        ),
+    ]
+    .map(|(name, sentence)| (name.to_owned(), sentence.to_owned()))
+}
+
 /// Asks the guest program which cases match the patterns, by booting Skein.
 ///
 /// # Errors
