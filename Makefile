@@ -16,6 +16,9 @@ LIMINE_DIR ?=
 GDB ?= gdb
 GDB_SCRIPT ?=
 GDB_PORT ?= 1234
+ONLY ?=
+SECONDS ?= 1200
+SEED ?= 1
 ROUNDS ?=
 CASES ?=
 CASE ?=
@@ -27,10 +30,11 @@ ICOUNT_SMP ?=
 PROGRAM ?=
 LINUX ?=
 SKIP ?= 50
-export ROUNDS CASES CASE SIZES SAMPLES QUICK PASSES ICOUNT_SMP PROGRAM LINUX SKIP
+export ONLY SECONDS SEED ROUNDS CASES CASE SIZES SAMPLES QUICK PASSES ICOUNT_SMP PROGRAM LINUX SKIP
 export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
 
 VERBS := run test test-host test-linux test-linux-guest test-guest test-console \
+         mutants torture torture-host \
          bench bench-fork bench-signal bench-sched bench-check profile \
          soak-boot debug iso run-iso fmt lint prepush ci doc
 
@@ -70,6 +74,10 @@ help:
 	@echo '  make bench-check       instructions of Skein against their committed ceilings'
 	@echo '  make profile CASE=fork_call:256'
 	@echo '                         a flame graph of the instructions of a case (at 256 MiB)'
+	@echo '  make torture           processes fork, write, map and end for SECONDS, on SMP processors'
+	@echo '  make torture-host      the property tests of the memory manager for SECONDS'
+	@echo '  make mutants           break the memory manager in many small ways; tests must notice'
+	@echo '                         (ONLY=I4 takes those whose name contains that)'
 	@echo '  make soak-boot         N boots in a row (200)'
 	@echo '  make debug             QEMU waiting for gdb; GDB_SCRIPT= runs a script in it'
 	@echo '  make iso, run-iso      a BIOS and UEFI image by Limine (LIMINE_DIR=); boot it'
@@ -81,6 +89,7 @@ help:
 	@echo
 	@echo 'Variables, with their defaults:'
 	@echo '  SMP=4  MEM=512M        processors and memory'
+	@echo '  SECONDS=1200  SEED=1   how long torture goes on, and from which random numbers'
 	@echo '  ACCEL=tcg              or kvm, where /dev/kvm can be used'
 	@echo '  QEMU=qemu-system-x86_64'
 	@echo '  CMDLINE=               words for the kernel, such as strace=1'

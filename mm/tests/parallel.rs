@@ -5,12 +5,13 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use arch::addr::UserAddr;
 use arch::cpu::CpuId;
 use arch::simulation::Machine as Simulation;
-use common::{CPUS, Machine, PAGE, User};
-use mm::space::{Advice, MapRequest};
+use common::{CPUS, Machine, PAGE, User, cases};
+use mm::space::{Advice, MapRequest, Remap, RemapTarget};
 use mm::{AddressSpace, Limits, Protection};
 
 const RW: Protection = Protection::READ.union(Protection::WRITE);
@@ -30,12 +31,19 @@ impl Random {
     }
 }
 
+/// How far pages are moved for a while.
+const AWAY: u64 = 64 << 30;
+
 /// Page number `index` of thread `thread`: the threads' pages alternate, so that they share tables.
 fn page(thread: usize, index: u64) -> u64 {
     START + (index * CPUS as u64 + thread as u64) * PAGE
 }
 
 const OWN: u64 = PAGES / CPUS as u64;
+/// Operations of each thread in a run.
+const ROUNDS: u32 = 300;
+/// Runs, each from a seed of its own, where no time is given.
+const RUNS: u64 = 8;
 
 struct Worker<'a> {
     machine: &'a Machine,
@@ -54,7 +62,9 @@ impl Worker<'_> {
                 1 => self.remap_page(index),
                 2 => self.discard(index),
                 3 => self.protect(index),
-                4..10 => self.write(index),
+                4 => self.move_away_and_back(index),
+                5 => self.write_remote(index),
+                6..11 => self.write(index),
                 _ => self.check(index),
             }
         }
@@ -125,6 +135,31 @@ impl Worker<'_> {
         self.space.protect(at, PAGE, RW).expect("memory");
     }
 
+    fn move_away_and_back(&mut self, index: u64) {
+        let home = self.address(index);
+        let away = UserAddr::try_new(AWAY + page(self.thread, index)).expect("in range");
+        let move_page = |start, target| {
+            let target = RemapTarget::Fixed(target);
+            let remap = Remap { start, old_length: PAGE, new_length: PAGE, target };
+            self.space.remap(&remap, &Limits::NONE).expect("memory");
+        };
+        move_page(home, away);
+        assert!(self.user().read(home.as_u64()).is_err(), "a moved page is still there");
+        let found = self.user().read(away.as_u64());
+        assert_eq!(found, Ok(self.expected[index as usize]), "thread {}", self.thread);
+        move_page(away, home);
+        assert!(self.user().read(away.as_u64()).is_err(), "a moved page is still there");
+        self.check(index);
+    }
+
+    fn write_remote(&mut self, index: u64) {
+        let value = self.random.below(256) as u8;
+        arch::set_current_cpu(CpuId::new(self.thread));
+        assert_eq!(self.space.write_remote(self.address(index), &[value]), Ok(1));
+        self.expected[index as usize] = value;
+        self.check(index);
+    }
+
     fn address(&self, index: u64) -> UserAddr {
         UserAddr::try_new(page(self.thread, index)).expect("in range")
     }
@@ -139,8 +174,7 @@ impl Drop for Finished<'_> {
     }
 }
 
-fn stress(machine: &Machine, seed: u64, rounds: u32) {
-    let simulation = Simulation::new();
+fn stress(machine: &Machine, simulation: &'static Simulation, seed: u64) {
     let creator = simulation.join(CpuId::new(0));
     let space = machine.space();
     let start = UserAddr::try_new(START).expect("in range");
@@ -157,7 +191,7 @@ fn stress(machine: &Machine, seed: u64, rounds: u32) {
                 let done = Finished(finished);
                 let random = Random(seed * CPUS as u64 + thread as u64 + 1);
                 let expected = [0; OWN as usize];
-                Worker { machine, space, thread, random, expected }.run(rounds);
+                Worker { machine, space, thread, random, expected }.run(ROUNDS);
                 drop(done);
                 while finished.load(Ordering::SeqCst) < CPUS {
                     arch::relax();
@@ -174,10 +208,15 @@ fn stress(machine: &Machine, seed: u64, rounds: u32) {
 #[test]
 fn threads_of_one_space_fork_fault_and_unmap_at_once() {
     let machine = Machine::new(32 << 20);
-    let rounds = std::env::var("STRESS_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    for seed in 1..=8 {
-        stress(&machine, seed, rounds.unwrap_or(300));
+    let simulation = Simulation::new();
+    let start = Instant::now();
+    let duration = cases::duration().unwrap_or_default();
+    let mut seed = cases::seed();
+    while seed < cases::seed() + RUNS || start.elapsed() < duration {
+        stress(&machine, simulation, seed);
+        seed += 1;
     }
+    println!("{} runs of {CPUS} threads, {ROUNDS} operations each", seed - cases::seed());
 }
 
 /// I6: while one CPU breaks copy-on-write, a second one writes the page and then a flag, and a third one, which has the old

@@ -4,13 +4,19 @@
 //! [`suite`] is judged first.
 //!
 //! - [`bench`]: the benchmark program, whose figures are compared between kernels.
+//! - [`first`]: being the first process, for programs that are none by trade.
 //! - [`init`]: the first process: mounts, console shell, orphans, orderly power-off.
+//! - [`random`]: random numbers that repeat.
 //! - [`shell`]: the small shell for root file systems without busybox.
 //! - [`suite`]: the guest test suite, with a harness of its own.
+//! - [`torture`]: storms of memory operations by processes and threads, for as long as one likes.
 //! - [`mod@sys`]: system calls by number, without a C library in between.
 
 pub mod bench;
+pub mod first;
 pub mod init;
+pub mod random;
 pub mod shell;
 pub mod suite;
 pub mod sys;
+pub mod torture;

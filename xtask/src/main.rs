@@ -11,6 +11,7 @@ mod debug;
 mod gates;
 mod iso;
 mod linux;
+mod mutants;
 mod options;
 mod progress;
 mod qemu;
@@ -50,8 +51,23 @@ enum Verb {
     TestLinuxGuest(MachineOptions),
     /// Run the tests that need no QEMU: units, property tests, models
     TestHost,
+    /// Take single flushes and checks out of the memory manager; the tests must notice each
+    Mutants {
+        /// Only those whose name contains this
+        #[arg(long, env = "ONLY", default_value = "")]
+        only: String,
+    },
     /// Run the guest test suite on Skein in QEMU, on SMP processors
     TestGuest(MachineOptions),
+    /// Let processes fork, write, map and end in the guest for SECONDS, and check every byte
+    Torture {
+        #[command(flatten)]
+        machine: MachineOptions,
+        #[command(flatten)]
+        plan: tests::TorturePlan,
+    },
+    /// The property tests of the memory manager for SECONDS, from SEED on
+    TortureHost(tests::TorturePlan),
     /// Hold the scripted console session with Skein in QEMU
     TestConsole(MachineOptions),
     /// Boot again and again; each boot must reach the first program and power off
@@ -105,7 +121,10 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::TestLinux => tests::host_linux_only(),
         Verb::TestLinuxGuest(machine) => linux::test(&machine),
         Verb::TestHost => tests::host_only(),
+        Verb::Mutants { only } => mutants::run(&only),
         Verb::TestGuest(machine) => tests::guest_only(&machine),
+        Verb::Torture { machine, plan } => tests::torture_only(&machine, &plan),
+        Verb::TortureHost(plan) => tests::torture_host(&plan),
         Verb::TestConsole(machine) => tests::console_only(&machine),
         Verb::SoakBoot(options) => soak::soak_boot(&options),
         Verb::Debug(options) => debug::debug(&options),

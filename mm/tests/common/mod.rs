@@ -1,6 +1,7 @@
 //! A simulated machine for tests: memory, CPUs with stale TLBs, and users that run on them.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod cases;
 pub mod watch;
 
 use std::sync::Arc;

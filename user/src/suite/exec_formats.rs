@@ -424,7 +424,7 @@ fn flipped_bytes_are_survived() {
         let mut broken = bytes.clone();
         for _ in 0..=random.below(3) {
             // Header and program header, where the kernel looks.
-            broken[random.below(120)] = random.next() as u8;
+            broken[random.below(120)] = random.bits() as u8;
         }
         // A mangled program may even run for ever; whatever happens, this process learns of it.
         let path = save("broken", &broken);

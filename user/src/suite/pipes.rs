@@ -519,7 +519,7 @@ fn four_megabytes_pass() {
         ok!(SYS_close, read_end);
         let mut random = Random::new(5);
         for _ in 0..64 {
-            let block: Vec<u64> = (0..8192).map(|_| random.next()).collect();
+            let block: Vec<u64> = (0..8192).map(|_| random.bits()).collect();
             assert_eq!(ok!(SYS_write, write_end, &block[..], 65536), 65536);
         }
     });
@@ -534,7 +534,7 @@ fn four_megabytes_pass() {
         }
         for byte in &buffer[..count] {
             if total % 8 == 0 {
-                word = random.next().to_le_bytes();
+                word = random.bits().to_le_bytes();
             }
             assert_eq!(*byte, word[total % 8]);
             total += 1;

@@ -408,7 +408,7 @@ fn strange_number(random: &mut Random, scratch: usize) -> usize {
         6 => 0xffff_8000_0000_0000 + random.below(1 << 20),
         7 => random.below(PAGE),
         8 => i32::MIN as usize,
-        _ => random.next() as usize,
+        _ => random.bits() as usize,
     }
 }
 

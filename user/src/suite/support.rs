@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::SKIPPED;
 pub(super) use super::harness::exit_now;
+pub(super) use crate::random::Random;
 
 /// How long anything that must happen may take: an emulated machine on a busy host is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -57,27 +58,4 @@ pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 /// Sleeps for so many milliseconds.
 pub(super) fn nap(milliseconds: u64) {
     std::thread::sleep(Duration::from_millis(milliseconds));
-}
-
-/// A small random number generator (xorshift64*): the same seed gives the same run.
-pub(super) struct Random(u64);
-
-impl Random {
-    /// Starts from `seed`; every seed is good.
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// The next 64 bits.
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number below `limit`.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 16) as usize % limit
-    }
 }

@@ -118,7 +118,7 @@ impl Model {
     }
 
     fn write(&mut self, random: &mut Random, range: std::ops::Range<usize>) {
-        let value = random.next() as u8;
+        let value = random.bits() as u8;
         for index in range {
             if let Page::Open(_) = self.pages[index] {
                 poke(self.address(index), value);
@@ -221,7 +221,7 @@ fn grow(model: &mut Model, random: &mut Random, depth: usize, seed: u64) {
             model.step(random);
         }
         if depth > 0 {
-            let child_seed = random.next();
+            let child_seed = random.bits();
             let child = child(|| {
                 grow(model, &mut Random::new(child_seed), depth - 1, seed);
                 exit_now(0);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::TorturePlan;
 use super::counts::Counts;
 use super::logged;
 use crate::progress::Stage;
@@ -25,6 +26,18 @@ pub fn tests() -> anyhow::Result<Counts> {
     counts += cargo_tests("host tests of the kernel library", &mut kernel)?;
     counts += models()?;
     Ok(counts)
+}
+
+/// The property tests of the memory manager, each for as long as the plan says, from its seed on.
+///
+/// # Errors
+/// If cargo cannot be started.
+pub fn torture(plan: &TorturePlan) -> anyhow::Result<Counts> {
+    let mut command = workspace::cargo(["test", "--package", "mm", "--no-fail-fast"]);
+    command.args(["--test", "model", "--test", "parallel", "--", "--nocapture"]);
+    command.env("TORTURE_SECONDS", plan.seconds.to_string());
+    command.env("TORTURE_SEED", plan.seed.to_string());
+    cargo_tests("torture of the memory manager", &mut command)
 }
 
 /// The guest suite on the host's own Linux: what passes on Skein must pass there.

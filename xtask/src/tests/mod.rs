@@ -7,6 +7,7 @@ mod guest;
 mod host;
 mod logged;
 mod panic;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -19,9 +20,12 @@ pub use counts::Counts;
 pub use guest::suite_on;
 pub use host::close;
 pub use logged::log_path;
+pub use torture::Plan as TorturePlan;
 
 /// How many processors the guest has where a test does not say otherwise.
 const PROCESSORS: u32 = 4;
+/// The torture that is part of `make test`.
+const TORTURE: TorturePlan = TorturePlan { seconds: 20, seed: 1 };
 /// How many boots in a row are part of `make test`.
 const BOOTS: u32 = 5;
 
@@ -38,6 +42,7 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     for processors in [PROCESSORS, 1] {
         total += guest::suite(&machine.with_processors(processors), boot)?;
     }
+    total += torture::test(machine, boot, &TORTURE)?;
     total += session::on(machine, boot)?;
     total += boots::row(machine, boot, BOOTS);
     total += panic::test(machine, boot)?;
@@ -70,6 +75,24 @@ pub fn guest_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     let machine = on_own_files(machine);
     let boot = build(&machine, Profile::Checked)?;
     Ok(guest::suite(&machine, &boot)?.conclude())
+}
+
+/// The torture of the memory manager on the host.
+///
+/// # Errors
+/// As [`everything`].
+pub fn torture_host(plan: &TorturePlan) -> anyhow::Result<ExitCode> {
+    Ok(host::torture(plan)?.conclude())
+}
+
+/// The torture program on Skein.
+///
+/// # Errors
+/// As [`everything`].
+pub fn torture_only(machine: &MachineOptions, plan: &TorturePlan) -> anyhow::Result<ExitCode> {
+    let machine = on_own_files(machine);
+    let boot = build(&machine, Profile::Checked)?;
+    Ok(torture::test(&machine, &boot, plan)?.conclude())
 }
 
 /// The console session on Skein.

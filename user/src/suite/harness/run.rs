@@ -13,13 +13,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{WaitStatus, wait};
-use nix::unistd::{ForkResult, Pid, fork, getpid};
+use nix::unistd::{Pid, getpid};
 
 use super::options::{Ending, Options};
 use super::report::{Outcome, Report};
 use super::{PANICKED, SKIPPED, Test, select};
-use crate::init::mounts;
+use crate::first;
 use crate::suite::support::prepare;
 
 /// Environment variables by which the parent hands the torture options to a case.
@@ -213,43 +212,11 @@ fn judge(status: ExitStatus, output: String) -> Outcome {
 
 /// Runs `suite`; as first process of the machine, does so in a child and takes care of the rest.
 pub(super) fn as_first_process(options: &Options, suite: impl FnOnce() -> ExitCode) -> ExitCode {
-    if getpid() != Pid::from_raw(1) {
-        return suite();
+    let status = first::run(suite);
+    if first::is_first() && options.ending == Ending::PowerOff {
+        nix::unistd::sync();
+        let Err(error) = reboot(RebootMode::RB_POWER_OFF);
+        eprintln!("suite: cannot power off: {error}");
     }
-    mounts::mount_all();
-    // SAFETY: there is one thread yet, so the child may go on as if nothing had happened.
-    match unsafe { fork() } {
-        Ok(ForkResult::Child) => suite(),
-        Ok(ForkResult::Parent { child }) => {
-            let status = reap_until(child);
-            if options.ending == Ending::PowerOff {
-                nix::unistd::sync();
-                let Err(error) = reboot(RebootMode::RB_POWER_OFF);
-                eprintln!("suite: cannot power off: {error}");
-            }
-            ExitCode::from(status)
-        }
-        Err(error) => {
-            eprintln!("suite: cannot fork: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// Reaps every process that becomes an orphan until `child` has ended; gives its exit status.
-fn reap_until(child: Pid) -> u8 {
-    loop {
-        match wait() {
-            Ok(WaitStatus::Exited(pid, status)) if pid == child => return status as u8,
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
-                eprintln!("suite: killed by {signal}");
-                return 128 + signal as u8;
-            }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => {
-                eprintln!("suite: wait failed: {error}");
-                return 2;
-            }
-        }
-    }
+    status
 }

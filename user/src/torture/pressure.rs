@@ -1,0 +1,236 @@
+//! Forking while memory runs out. What cannot be had is refused or ends in the out-of-memory killer, nothing else happens, and
+//! when all is over all memory is back.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::process::{self, Ended, fail};
+use crate::random::Random;
+use crate::{ok, sys};
+
+const PAGE: usize = 4096;
+/// Children that rewrite what they inherit.
+const WRITERS: usize = 12;
+/// Processes that only exist, at most.
+const SLEEPERS: usize = 4000;
+/// Memory is back when it has been so for this long, or is not when it has not after [`PATIENCE`].
+const SETTLED: Duration = Duration::from_millis(300);
+/// See [`SETTLED`].
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What happened.
+pub(super) struct Pressure {
+    before: u64,
+    after: u64,
+    killed: usize,
+    refused: usize,
+}
+
+impl fmt::Display for Pressure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { before, after, killed, refused } = self;
+        write!(
+            out,
+            "out of memory: {killed} processes killed, {refused} forks refused; free before {before} kB, after {after} kB"
+        )
+    }
+}
+
+/// Uses all memory up twice over, in two ways.
+pub(super) fn run(seed: u64) -> Pressure {
+    // Once for nothing: what the kernel keeps from its first time is not lost.
+    warm_up();
+    let before = settled();
+    let mut killed = 0;
+    killed += writers(seed);
+    let (more, refused) = sleepers();
+    killed += more;
+    let after = settled_at(before);
+    if after < before {
+        fail(&format!(
+            "{} kB of memory are lost: {before} kB before, {after} kB after",
+            before - after
+        ));
+    }
+    Pressure { before, after, killed, refused }
+}
+
+fn warm_up() {
+    static WARM: std::sync::Once = std::sync::Once::new();
+    WARM.call_once(|| {
+        writers(0);
+        sleepers();
+    });
+}
+
+/// A line of `/proc/meminfo`, in kB.
+fn meminfo(name: &str) -> u64 {
+    let text = match std::fs::read_to_string("/proc/meminfo") {
+        Ok(text) => text,
+        Err(error) => fail(&format!("/proc/meminfo: {error}")),
+    };
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.unwrap_or_else(|| fail(&format!("no {name} in /proc/meminfo")))
+}
+
+/// Free memory once it does not change any more.
+fn settled() -> u64 {
+    let mut free = meminfo("MemFree");
+    let mut since = Instant::now();
+    while since.elapsed() < SETTLED {
+        std::thread::sleep(SETTLED / 10);
+        let now = meminfo("MemFree");
+        if now != free {
+            (free, since) = (now, Instant::now());
+        }
+    }
+    free
+}
+
+/// Free memory once it is `expected`, or has not become so for long.
+fn settled_at(expected: u64) -> u64 {
+    let start = Instant::now();
+    loop {
+        let free = settled();
+        if free >= expected || start.elapsed() > PATIENCE {
+            return free;
+        }
+    }
+}
+
+/// In children of this process the kernel finds its victims first.
+fn volunteer() {
+    // Where there is no such file the kernel's own choice must do.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+/// Memory of its own for this process, in bytes; `None` if there is no address space for it.
+fn map(length: usize) -> Option<usize> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    sys!(SYS_mmap, 0, length, protection, flags, -1, 0).ok()
+}
+
+fn store(address: usize, value: u64) {
+    // SAFETY: volatile, aligned, inside a mapping that only the caller knows.
+    unsafe { std::ptr::with_exposed_provenance_mut::<u64>(address).write_volatile(value) }
+}
+
+fn load(address: usize) -> u64 {
+    // SAFETY: as in `store`.
+    unsafe { std::ptr::with_exposed_provenance::<u64>(address).read_volatile() }
+}
+
+/// Children inherit much memory, check it, and rewrite it until there is none left. Returns how many were killed.
+fn writers(seed: u64) -> usize {
+    let length = (meminfo("MemAvailable") as usize * 1024 / 2) & !(PAGE - 1);
+    let arena = process::fork(|| {
+        volunteer();
+        let Some(start) = map(length) else { return };
+        let pages = move || (start..start + length).step_by(PAGE);
+        pages().for_each(|page| store(page, page as u64));
+        for number in 0..WRITERS as u64 {
+            let child = process::fork(|| {
+                let mut random = Random::new(seed.wrapping_add(number));
+                for page in pages() {
+                    if random.below(4) > 0 {
+                        expect(page, page as u64);
+                        store(page, !(page as u64) ^ number);
+                        expect(page, !(page as u64) ^ number);
+                    }
+                }
+            });
+            match child {
+                Ok(_) | Err(Errno::ENOMEM | Errno::EAGAIN) => {}
+                Err(error) => fail(&format!("fork without memory: {error}")),
+            }
+        }
+        while let Some((pid, ended)) = process::wait_for_any() {
+            judge(pid, ended);
+        }
+        pages().for_each(|page| expect(page, page as u64));
+    });
+    if let Err(error) = arena {
+        fail(&format!("fork: {error}"));
+    }
+    reap()
+}
+
+fn expect(address: usize, value: u64) {
+    let found = load(address);
+    if found != value {
+        fail(&format!("{found:#x} and not {value:#x} at {address:#x}, without memory"));
+    }
+}
+
+/// With little memory left, makes processes until the kernel refuses. Returns how many were killed and how many refused.
+fn sleepers() -> (usize, usize) {
+    let mut ends = [0_i32; 2];
+    ok!(SYS_pipe2, &mut ends, 0);
+    let mut result = [0_i32; 2];
+    ok!(SYS_pipe2, &mut result, 0);
+    let arena = process::fork(|| {
+        volunteer();
+        ok!(SYS_close, ends[1]);
+        fill_up();
+        let mut refused = 0_u8;
+        for _ in 0..SLEEPERS {
+            match sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
+                Ok(0) => {
+                    // Until the other end is closed.
+                    let _ = sys!(SYS_read, ends[0], &mut [0_u8; 1], 1);
+                    process::exit(0);
+                }
+                Ok(_) => {}
+                Err(Errno::ENOMEM | Errno::EAGAIN) => {
+                    refused += 1;
+                    if refused == 10 {
+                        break;
+                    }
+                }
+                Err(error) => fail(&format!("fork without memory: {error}")),
+            }
+        }
+        ok!(SYS_write, result[1], &[refused], 1);
+    });
+    if let Err(error) = arena {
+        fail(&format!("fork: {error}"));
+    }
+    ok!(SYS_close, result[1]);
+    let mut refused = [0_u8; 1];
+    // Nothing comes if the arena was killed.
+    ok!(SYS_read, result[0], &mut refused, 1);
+    ok!(SYS_close, result[0]);
+    ok!(SYS_close, ends[0]);
+    ok!(SYS_close, ends[1]);
+    (reap(), usize::from(refused[0]))
+}
+
+/// Takes memory until a few MiB are left.
+fn fill_up() {
+    const STEP: usize = 1 << 20;
+    while meminfo("MemAvailable") > 6 << 10 {
+        let Some(start) = map(STEP) else { return };
+        (start..start + STEP).step_by(PAGE).for_each(|page| store(page, 1));
+    }
+}
+
+/// Waits for every descendant; returns how many were killed.
+fn reap() -> usize {
+    let mut killed = 0;
+    while let Some((pid, ended)) = process::wait_for_any() {
+        judge(pid, ended);
+        killed += usize::from(ended == Ended::Killed(libc::SIGKILL));
+    }
+    killed
+}
+
+/// Nothing but success and the out-of-memory killer may end a process here.
+fn judge(pid: i32, ended: Ended) {
+    if !matches!(ended, Ended::Exited(0) | Ended::Killed(libc::SIGKILL)) {
+        fail(&format!("process {pid} without memory: {ended:?}"));
+    }
+}

@@ -1,0 +1,112 @@
+//! `make mutants`: takes single lines out of the memory manager, and expects the tests to notice.
+//!
+//! A test that passes says little if it would pass without the code that it is about. Each [`Mutant`] of [`list`] removes
+//! one flush, one push-down, one reference or one look at a count, in a copy of the tree below the target directory, and names
+//! the one test that must fail then. A text that is not found exactly once, a mutant that does not compile, and a test that fails
+//! without any mutant are errors: the list has to be mended then.
+
+mod list;
+mod scratch;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+
+use crate::progress::Stage;
+use crate::tests::Counts;
+use list::MUTANTS;
+use scratch::{Scratch, Verdict};
+
+/// After this long a test that does not end counts as failed: without some flushes it would wait for ever.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One change that must not go unnoticed.
+struct Mutant {
+    /// The invariant of `docs/cow-tree.md` that it breaks, and how.
+    name: &'static str,
+    /// The file, from the top of the tree.
+    file: &'static str,
+    /// What is in it, exactly once.
+    text: &'static str,
+    /// What is put there instead.
+    instead: &'static str,
+    /// What must fail then.
+    killer: Killer,
+}
+
+/// A test of the crate `mm`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Killer {
+    kind: Kind,
+    /// The test program, `mm/tests/*.rs`.
+    program: &'static str,
+    /// The test in it.
+    test: &'static str,
+}
+
+/// How a test is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// On the simulated machine.
+    Simulation,
+    /// As a loom model.
+    Model,
+}
+
+/// Applies every mutant whose name contains `only`, one after the other.
+///
+/// # Errors
+/// If a text is not where the list says, a mutant does not compile, or a test fails without one.
+pub fn run(only: &str) -> anyhow::Result<ExitCode> {
+    let chosen: Vec<&Mutant> = MUTANTS.iter().filter(|mutant| mutant.name.contains(only)).collect();
+    if chosen.is_empty() {
+        bail!("no mutant's name contains {only:?}");
+    }
+    let scratch = Scratch::prepare()?;
+    for mutant in &chosen {
+        scratch.find(mutant)?;
+    }
+    unchanged(&scratch, &chosen)?;
+    let stage = Stage::begin(format!("{} mutants", chosen.len()));
+    let mut counts = Counts::default();
+    for mutant in chosen {
+        stage.note(mutant.name);
+        let verdict = scratch.with(mutant, |scratch| scratch.test(mutant.killer, PATIENCE))?;
+        let killer = mutant.killer;
+        if verdict == Verdict::Passed {
+            stage.print(&format!(
+                "SURVIVED {}: {}::{} passes",
+                mutant.name, killer.program, killer.test
+            ));
+            counts += Counts { failed: 1, ..Counts::default() };
+        } else {
+            let how = if verdict == Verdict::Hung { "hangs" } else { "fails" };
+            stage.print(&format!(
+                "killed {}: {}::{} {how}",
+                mutant.name, killer.program, killer.test
+            ));
+            counts += Counts { passed: 1, ..Counts::default() };
+        }
+    }
+    stage.finish(counts);
+    Ok(counts.conclude())
+}
+
+/// Runs each killer on the tree as it is: all must pass.
+fn unchanged(scratch: &Scratch, chosen: &[&Mutant]) -> anyhow::Result<()> {
+    let stage = Stage::begin("the same tests without a mutant");
+    let mut done: Vec<Killer> = Vec::new();
+    for mutant in chosen {
+        if done.contains(&mutant.killer) {
+            continue;
+        }
+        done.push(mutant.killer);
+        stage.note(mutant.killer.test);
+        if scratch.test(mutant.killer, PATIENCE)? != Verdict::Passed {
+            bail!("{}::{} fails without a mutant", mutant.killer.program, mutant.killer.test);
+        }
+    }
+    stage.finish(format!("{} tests pass", done.len()));
+    Ok(())
+}
