@@ -10,7 +10,7 @@ use common::watch::Watch;
 use common::{Machine, PAGE, User};
 use mm::object::PagedObject;
 use mm::space::{Advice, MapRequest, Remap, RemapTarget, Source};
-use mm::{AddressSpace, FaultError, Limits, ObjectRange, Protection};
+use mm::{AddressSpace, FaultError, Limits, ObjectRange, Protection, Urgency};
 
 const RW: Protection = Protection::READ.union(Protection::WRITE);
 /// Bytes that a level 1 table spans.
@@ -178,6 +178,7 @@ fn lost_permissions_are_lost_on_every_cpu() {
     pair.on_first(|space| space.protect(at(BASE), PAGE, Protection::READ)).expect("protected");
     assert_eq!(pair.second.write(BASE, 4), Err(FaultError::AccErr));
     assert_eq!(pair.first.write(BASE, 4), Err(FaultError::AccErr));
+    assert_eq!(pair.second.read(BASE), Ok(3));
     let none = Protection::empty();
     pair.on_first(|space| space.protect(at(BASE), PAGE, none)).expect("protected");
     assert_eq!(pair.second.read(BASE), Err(FaultError::AccErr));
@@ -242,6 +243,8 @@ fn an_empty_table_that_a_move_replaces_is_forgotten() {
     pair.space.map(&request, &Limits::NONE).expect("mapped");
     assert_eq!(pair.first.read(target), Err(FaultError::Bus));
     pair.second.speculate(target + 9 * PAGE);
+    let watch = Watch::start(pair.machine.memory(), [target + 9 * PAGE]);
+    (0..2).for_each(|cpu| watch.set(cpu, Some(0)));
     pair.on_first(|space| move_to(space, BASE, SPAN, target));
     pair.second.speculate(target + 9 * PAGE);
     let seen = arch::mmu::peek(arch::cpu::CpuId::new(1), at(target + 9 * PAGE).to_virt());
@@ -293,9 +296,11 @@ fn without_room_for_references_pages_are_flushed_before_they_are_freed() {
     let mut pair = Pair::with_pages(40);
     let watch = Watch::start(pair.machine.memory(), (0..40).map(|page| BASE + page * PAGE));
     (0..2).for_each(|cpu| watch.set(cpu, Some(0)));
-    pair.machine.memory().fail_nth(1);
+    let memory = pair.machine.memory();
+    let rest: Vec<_> =
+        std::iter::from_fn(|| memory.alloc_pages(0, Urgency::Critical).ok()).collect();
     pair.on_first(|space| space.unmap(at(BASE), 38 * PAGE)).expect("unmapped");
-    pair.machine.memory().fail_nth(0);
+    rest.into_iter().for_each(|frame| memory.free_pages(frame, 1));
     pair.assert_gone(BASE + 30 * PAGE);
     assert_eq!(pair.second.read(BASE + 39 * PAGE), Ok(40));
 }

@@ -246,6 +246,15 @@ pub fn speculate(address: VirtAddr) {
     }
 }
 
+/// The table at which a walk to `address` on `cpu` would begin at this instant; `None` if that is the root.
+#[must_use]
+pub fn peek_table(cpu: CpuId, address: VirtAddr) -> Option<Frame> {
+    let machine = Machine::current();
+    let mmu = machine.mmu(cpu);
+    let (level, nearest) = mmu.nearest_table(address.as_u64())?;
+    (level < LEVELS).then_some(nearest.table)
+}
+
 /// The frame that a load at `address` on `cpu` would reach at this instant, by its TLB or by the tables. Leaves no trace.
 #[must_use]
 pub fn peek(cpu: CpuId, address: VirtAddr) -> Option<Frame> {

@@ -36,7 +36,7 @@ impl Watch {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)[cpu] = group;
     }
 
-    /// Checks that no CPU reaches memory that is free (I4), and that those that run the same space do not reach different
+    /// Checks that no CPU reaches memory, or walks tables, that are free (I4), and that those that run the same space do not reach different
     /// frames at one address (I6).
     ///
     /// # Panics
@@ -47,18 +47,22 @@ impl Watch {
             let mut reached: [Option<(usize, Frame)>; CPUS] = [None; CPUS];
             for (cpu, group) in groups.iter().enumerate() {
                 let Some(group) = *group else { continue };
-                let found = arch::mmu::peek(CpuId::new(cpu), VirtAddr::new_truncate(*address));
-                let Some(frame) = found else { continue };
-                self.assert_in_use(frame, cpu, *address);
+                let (id, place) = (CpuId::new(cpu), VirtAddr::new_truncate(*address));
+                if let Some(table) = arch::mmu::peek_table(id, place) {
+                    self.assert_kind(table, &[Kind::Table], cpu, *address);
+                }
+                let Some(frame) = arch::mmu::peek(id, place) else { continue };
+                let pages = [Kind::Anonymous, Kind::Object, Kind::Kernel];
+                self.assert_kind(frame, &pages, cpu, *address);
                 let (first, known) = *reached[group].get_or_insert((cpu, frame));
                 assert_eq!(known, frame, "CPUs {first} and {cpu} disagree about {address:#x}");
             }
         }
     }
 
-    fn assert_in_use(&self, frame: Frame, cpu: usize, address: u64) {
+    fn assert_kind(&self, frame: Frame, expected: &[Kind], cpu: usize, address: u64) {
         let kind = self.memory.meta(frame).kind();
-        let used = matches!(kind, Kind::Anonymous | Kind::Object | Kind::Kernel);
-        assert!(used, "CPU {cpu} reaches {frame:?} at {address:#x}, which is {kind:?}");
+        let fits = expected.contains(&kind);
+        assert!(fits, "CPU {cpu} uses {frame:?} on the way to {address:#x}, which is {kind:?}");
     }
 }

@@ -101,10 +101,16 @@ fn settled_at(expected: u64) -> u64 {
     }
 }
 
-/// In children of this process the kernel finds its victims first.
-fn volunteer() {
-    // Where there is no such file the kernel's own choice must do.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+/// How readily the kernel kills this process and its children when memory is out: 1000 first, -1000 never.
+fn adjust(score: &str) {
+    // Where that is not permitted the kernel's own choice must do.
+    let _ = std::fs::write("/proc/self/oom_score_adj", score);
+}
+
+fn start(body: impl FnOnce()) {
+    if let Err(error) = process::fork(body) {
+        fail(&format!("fork: {error}"));
+    }
 }
 
 /// Memory of its own for this process, in bytes; `None` if there is no address space for it.
@@ -127,8 +133,8 @@ fn load(address: usize) -> u64 {
 /// Children inherit much memory, check it, and rewrite it until there is none left. Returns how many were killed.
 fn writers(seed: u64) -> usize {
     let length = (meminfo("MemAvailable") as usize * 1024 / 2) & !(PAGE - 1);
-    let arena = process::fork(|| {
-        volunteer();
+    start(|| {
+        adjust("1000");
         let Some(start) = map(length) else { return };
         let pages = move || (start..start + length).step_by(PAGE);
         pages().for_each(|page| store(page, page as u64));
@@ -153,9 +159,6 @@ fn writers(seed: u64) -> usize {
         }
         pages().for_each(|page| expect(page, page as u64));
     });
-    if let Err(error) = arena {
-        fail(&format!("fork: {error}"));
-    }
     reap()
 }
 
@@ -168,45 +171,76 @@ fn expect(address: usize, value: u64) {
 
 /// With little memory left, makes processes until the kernel refuses. Returns how many were killed and how many refused.
 fn sleepers() -> (usize, usize) {
-    let mut ends = [0_i32; 2];
-    ok!(SYS_pipe2, &mut ends, 0);
-    let mut result = [0_i32; 2];
-    ok!(SYS_pipe2, &mut result, 0);
-    let arena = process::fork(|| {
-        volunteer();
-        ok!(SYS_close, ends[1]);
+    let (hold, ready, result) = (Pipe::new(), Pipe::new(), Pipe::new());
+    start(|| {
+        // The memory is not to come back by itself.
+        adjust("-1000");
+        ok!(SYS_close, hold.write);
         fill_up();
-        let mut refused = 0_u8;
-        for _ in 0..SLEEPERS {
-            match sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
-                Ok(0) => {
-                    // Until the other end is closed.
-                    let _ = sys!(SYS_read, ends[0], &mut [0_u8; 1], 1);
-                    process::exit(0);
-                }
-                Ok(_) => {}
-                Err(Errno::ENOMEM | Errno::EAGAIN) => {
-                    refused += 1;
-                    if refused == 10 {
-                        break;
-                    }
-                }
-                Err(error) => fail(&format!("fork without memory: {error}")),
-            }
-        }
-        ok!(SYS_write, result[1], &[refused], 1);
+        ok!(SYS_close, ready.write);
+        hold.wait_for_end();
     });
-    if let Err(error) = arena {
-        fail(&format!("fork: {error}"));
-    }
-    ok!(SYS_close, result[1]);
+    ok!(SYS_close, ready.write);
+    ready.wait_for_end();
+    start(|| {
+        adjust("1000");
+        ok!(SYS_close, hold.write);
+        let refused = multiply(&hold, &result);
+        ok!(SYS_write, result.write, &[refused], 1);
+    });
+    ok!(SYS_close, result.write);
     let mut refused = [0_u8; 1];
-    // Nothing comes if the arena was killed.
-    ok!(SYS_read, result[0], &mut refused, 1);
-    ok!(SYS_close, result[0]);
-    ok!(SYS_close, ends[0]);
-    ok!(SYS_close, ends[1]);
-    (reap(), usize::from(refused[0]))
+    // Nothing comes if that process was killed.
+    ok!(SYS_read, result.read, &mut refused, 1);
+    ok!(SYS_close, hold.write);
+    let killed = reap();
+    for end in [hold.read, ready.read, result.read] {
+        ok!(SYS_close, end);
+    }
+    (killed, usize::from(refused[0]))
+}
+
+/// Makes processes that sleep until `hold` ends; returns how often the kernel refused.
+fn multiply(hold: &Pipe, result: &Pipe) -> u8 {
+    let mut refused = 0;
+    for _ in 0..SLEEPERS {
+        match sys!(SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
+            Ok(0) => {
+                ok!(SYS_close, result.write);
+                hold.wait_for_end();
+                process::exit(0);
+            }
+            Ok(_) => {}
+            Err(Errno::ENOMEM | Errno::EAGAIN) => {
+                refused += 1;
+                if refused == 10 {
+                    break;
+                }
+            }
+            Err(error) => fail(&format!("fork without memory: {error}")),
+        }
+    }
+    refused
+}
+
+/// The two ends of a pipe.
+struct Pipe {
+    read: i32,
+    write: i32,
+}
+
+impl Pipe {
+    fn new() -> Self {
+        let mut ends = [0_i32; 2];
+        ok!(SYS_pipe2, &mut ends, 0);
+        let [read, write] = ends;
+        Self { read, write }
+    }
+
+    /// Waits until nobody has the writing end any more.
+    fn wait_for_end(&self) {
+        ok!(SYS_read, self.read, &mut [0_u8; 1], 1);
+    }
 }
 
 /// Takes memory until a few MiB are left.
