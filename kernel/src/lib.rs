@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod boot;
 pub mod byte_ring;
+pub mod coredump;
 pub mod cpu;
 pub mod device;
 pub mod errno;

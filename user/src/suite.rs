@@ -10,6 +10,8 @@ mod harness;
 mod helpers;
 mod support;
 
+mod asynchronous;
+mod cores;
 mod cow;
 mod delivery;
 mod elf;
@@ -77,6 +79,8 @@ const AREAS: &[Area] = &[
     futex::AREA,
     signals::AREA,
     delivery::AREA,
+    cores::AREA,
+    asynchronous::AREA,
     files::AREA,
     paths::AREA,
     pipes::AREA,

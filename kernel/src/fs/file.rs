@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use arch::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use arch::sync::{Rank, SpinLock};
 
+use super::asynchronous::{SignalOwner, Watching};
 use super::buffer::{Sink, Source};
 use super::flags::{AccessMode, OpenFlags};
 use super::inode::Inode;
@@ -26,17 +27,6 @@ use crate::scheduling::{Mutex, MutexGuard};
 /// What an open file takes in any case: its record, its place in the tree and the record of its kind, roughly.
 const RECORD_BYTES: usize = 512;
 
-/// Who gets SIGIO (`F_SETOWN`, `F_SETSIG`); stored for `F_GETOWN`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct SignalOwner {
-    /// `F_OWNER_TID`, `F_OWNER_PID` or `F_OWNER_PGRP`.
-    pub kind: i32,
-    /// The id; zero for nobody.
-    pub id: i32,
-    /// The signal instead of SIGIO; zero for SIGIO.
-    pub signal: i32,
-}
-
 /// An open file.
 pub struct File {
     path: Path,
@@ -45,6 +35,8 @@ pub struct File {
     status: AtomicU32,
     position: Mutex<u64>,
     owner: SpinLock<SignalOwner>,
+    /// Tells the owner, with `O_ASYNC`.
+    watching: SpinLock<Option<Watching>>,
     /// Whether flock(2) or an open-file-description lock was ever taken through this file.
     has_locks: AtomicBool,
     /// Keeps the file from being executed while it is open for writing.
@@ -74,6 +66,7 @@ impl File {
             status: AtomicU32::new(flags.status().bits()),
             position: Mutex::new(0),
             owner: SpinLock::new(Rank::FILE, SignalOwner::default()),
+            watching: SpinLock::new(Rank::FILE, None),
             has_locks: AtomicBool::new(false),
             _writing: writing,
         }))
@@ -228,12 +221,19 @@ impl File {
     /// Who gets SIGIO.
     #[must_use]
     pub fn signal_owner(&self) -> SignalOwner {
-        *self.owner.lock()
+        self.owner.lock().clone()
     }
 
     /// Changes who gets SIGIO.
     pub fn set_signal_owner(&self, owner: SignalOwner) {
-        *self.owner.lock() = owner;
+        let former = core::mem::replace(&mut *self.owner.lock(), owner);
+        drop(former);
+    }
+
+    /// Replaces what tells the owner, and returns the former; see [`asynchronous`](super::asynchronous).
+    #[must_use = "the former watch is given up where this is dropped"]
+    pub(super) fn watch_with(&self, watching: Option<Watching>) -> Option<Watching> {
+        core::mem::replace(&mut *self.watching.lock(), watching)
     }
 
     /// Names this open file as the owner of locks.

@@ -10,6 +10,7 @@
 //! all of them.
 
 mod anonymous;
+pub mod asynchronous;
 mod attribute_cell;
 mod attributes;
 mod boot;
@@ -47,12 +48,13 @@ mod walk;
 mod write_access;
 
 pub use anonymous::{AnonymousInode, AnonymousKind, Reopen, open_descriptor};
+pub use asynchronous::{Recipient, SignalOwner};
 pub use attribute_cell::{AttributeCell, Attributes};
 pub use boot::{initial_context, initialize};
 pub use buffer::{Segment, Sink, Source, TRANSFER_MAX};
 pub use context::FsContext;
 pub use dentry::Dentry;
-pub use file::{File, SignalOwner};
+pub use file::File;
 pub use flags::{AccessMode, OpenFlags};
 pub use inode::{
     Directory, DirectoryEntry, EntryVisitor, FileSystem, Inode, LinkChange, LinkTarget, NewInode,
@@ -65,7 +67,7 @@ pub use mapping::{
 pub use metadata::{AttributeChanges, DeviceNumber, FileType, Metadata, Statistics, Timestamp};
 pub use mount::{Mount, MountFlags};
 pub use name::{NAME_MAX, Name, PATH_MAX, try_copy};
-pub use names::{Removal, RenameEnd, RenameMode, create as create_node};
+pub use names::{Removal, RenameEnd, RenameMode, create as create_node, remove as remove_node};
 pub use open::{OpenRequest, open, open_path};
 pub use operations::{Allocation, FileOperations, Positioning, SeekFrom, Special};
 pub use path::Path;

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 
 use mm::object::MemoryObject;
 
+use super::asynchronous::SignalOwner;
 use super::buffer::{Sink, Source};
 use super::file::File;
 use super::inode::EntryVisitor;
@@ -225,6 +226,11 @@ pub trait FileOperations: Send + Sync {
     /// `FILE`, does not sleep and allocates nothing.
     fn held_memory(&self, _file: &File) -> usize {
         0
+    }
+
+    /// Whom `O_ASYNC` tells that the file is ready, until `F_SETOWN` names somebody. `None` for files that have nothing to tell.
+    fn default_signal_owner(&self) -> Option<SignalOwner> {
+        None
     }
 
     /// The file's status flags changed (`F_SETFL`, `FIONBIO`).

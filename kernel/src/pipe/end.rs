@@ -8,7 +8,8 @@ use super::Pipe;
 use super::buffer::{Framing, Progress};
 use crate::errno::{Errno, Result};
 use crate::fs::{
-    AccessMode, File, FileOperations, OpenFlags, PollEvents, PollTable, Sink, Source, Special,
+    AccessMode, File, FileOperations, OpenFlags, PollEvents, PollTable, SignalOwner, Sink, Source,
+    Special,
 };
 use crate::signal::{self, Signal};
 
@@ -87,7 +88,10 @@ impl Pipe {
                 count?
             };
             if count > 0 {
-                self.wake_next();
+                self.writable.wake_one();
+                if !self.is_empty() {
+                    self.readable.pass_on();
+                }
                 return Ok(count);
             }
             if !self.has_writers() && self.is_empty() {
@@ -137,7 +141,10 @@ impl Pipe {
                 count?
             };
             if count > 0 {
-                self.wake_next();
+                self.readable.wake_one();
+                if !self.is_full() {
+                    self.writable.pass_on();
+                }
                 return Ok(count);
             }
             if file.is_nonblocking() {
@@ -160,6 +167,10 @@ impl FileOperations for PipeEnd {
 
     fn write(&self, file: &File, source: &mut Source<'_>, _position: &mut u64) -> Result {
         self.pipe.write(source, file)
+    }
+
+    fn default_signal_owner(&self) -> Option<SignalOwner> {
+        Some(SignalOwner::default())
     }
 
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {

@@ -151,6 +151,15 @@ impl WaitQueue {
         self.observers.notify();
     }
 
+    /// Wakes one waiting thread for what others left over. Observers have been notified when it came.
+    pub fn pass_on(&self) {
+        // As in `wake`.
+        fence(Ordering::SeqCst);
+        if self.population.load(Ordering::Relaxed) & !OBSERVED != 0 {
+            self.wake_waiters(1);
+        }
+    }
+
     fn wake_waiters(&self, count: usize) {
         let mut waiters = self.waiters.lock();
         for _ in 0..count {

@@ -12,10 +12,12 @@ use arch::context::UserContext;
 use super::action::{Action, ActionFlags};
 use super::choose::{Disposition, Source, dispose};
 use super::info::SignalInfo;
-use super::number::{Signal, SignalSet};
+use super::number::{DefaultAction, Signal, SignalSet};
 use super::restart::{Before, Outcome, decide};
 use super::state::{ProcessSignals, StopNews};
 use super::{handler, mask, stop, timers};
+use crate::coredump::gather::{self, Gathering};
+use crate::coredump::{self, Aftermath, Registers};
 use crate::errno::Errno;
 use crate::task::{CoreFile, ExitStatus, Thread, family, notify};
 use crate::trace::{self, Event};
@@ -65,7 +67,9 @@ enum Found {
     /// The parent is to be told.
     Announcement(StopNews),
     /// The process ends by this signal.
-    Fatal(Signal),
+    Fatal(Signal, SignalInfo),
+    /// The process ends, and its core file is to hold the thread's registers.
+    Dump(Arc<Gathering>),
     /// The process is ending.
     ProcessEnds(ExitStatus),
     /// The thread is ending.
@@ -130,10 +134,13 @@ fn deliver_one(
         Found::Announcement(news) => {
             notify::stopped_or_continued(thread.process(), news, &family::lock());
         }
-        // Core files are not written yet, so the status never says that one was.
-        Found::Fatal(signal) => {
-            let status = ExitStatus::Killed(signal, CoreFile::Absent);
-            return ControlFlow::Break(Ending::Process(status));
+        Found::Fatal(signal, info) => {
+            let registers = Registers { context, interrupted: *interrupted };
+            return ControlFlow::Break(end_by(thread, registers, signal, &info));
+        }
+        Found::Dump(gathering) => {
+            let registers = Registers { context, interrupted: *interrupted };
+            gather::attend(thread, registers, &gathering);
         }
         Found::ProcessEnds(status) => return ControlFlow::Break(Ending::Process(status)),
         Found::ThreadEnds(status) => return ControlFlow::Break(Ending::Thread(status)),
@@ -141,10 +148,29 @@ fn deliver_one(
     ControlFlow::Continue(())
 }
 
+/// How the calling thread ends, whose process is to end by `signal`; after it has written a core file if one is due.
+fn end_by(
+    thread: &Arc<Thread>,
+    registers: Registers<'_>,
+    signal: Signal,
+    info: &SignalInfo,
+) -> Ending {
+    if signal.default_action() != DefaultAction::Core {
+        return Ending::Process(ExitStatus::Killed(signal, CoreFile::Absent));
+    }
+    match coredump::dump(thread, registers, signal, info) {
+        Aftermath::ProcessEnds(status) => Ending::Process(status),
+        Aftermath::ThreadEnds(status) => Ending::Thread(status),
+    }
+}
+
 /// Takes the next thing to act on.
 fn take(thread: &Thread) -> Found {
     let mut state = thread.process().signals();
     if let Some(status) = state.exit {
+        if let (true, Some(dump)) = (state.of(thread).owes_registers, &state.dump) {
+            return Found::Dump(dump.gathering().clone());
+        }
         return Found::ProcessEnds(status);
     }
     if let Some(status) = state.of(thread).ending {
@@ -156,8 +182,8 @@ fn take(thread: &Thread) -> Found {
     if state.of(thread).stop {
         return Found::Stop;
     }
-    if let Some(signal) = state.of(thread).fatal_fault {
-        return Found::Fatal(signal);
+    if let Some((signal, info)) = state.of(thread).fatal_fault {
+        return Found::Fatal(signal, info);
     }
     let mut found = take_signal(&mut state, thread);
     state.refresh(thread);
@@ -186,7 +212,7 @@ fn take_signal(state: &mut ProcessSignals, thread: &Thread) -> Found {
             let unless_orphaned = disposition == Disposition::StopUnlessOrphaned;
             Found::StopSignal { signal, unless_orphaned }
         }
-        Disposition::Terminate | Disposition::DumpCore => Found::Fatal(signal),
+        Disposition::Terminate | Disposition::DumpCore => Found::Fatal(signal, info),
     }
 }
 

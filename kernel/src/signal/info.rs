@@ -26,7 +26,7 @@ macro_rules! codes {
 
 codes! {
     SI_USER = abi::SI_USER; SI_KERNEL = abi::SI_KERNEL; SI_QUEUE = abi::SI_QUEUE; SI_TIMER = abi::SI_TIMER;
-    SI_TKILL = abi::SI_TKILL;
+    SI_TKILL = abi::SI_TKILL; SI_SIGIO = abi::SI_SIGIO;
     SEGV_MAPERR = abi::SEGV_MAPERR; SEGV_ACCERR = abi::SEGV_ACCERR;
     BUS_ADRALN = abi::BUS_ADRALN; BUS_ADRERR = abi::BUS_ADRERR;
     FPE_INTDIV = abi::FPE_INTDIV; FPE_FLTDIV = abi::FPE_FLTDIV; FPE_FLTOVF = abi::FPE_FLTOVF;

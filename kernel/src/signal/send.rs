@@ -16,6 +16,7 @@ use super::info::SignalInfo;
 use super::number::{DefaultAction, Signal, SignalSet};
 use super::pending::{Charge, PendingSignals};
 use super::state::{ProcessSignals, StopNews, StopPhase};
+use crate::coredump::gather;
 use crate::errno::{Errno, Result};
 use crate::scheduling::{self, WakeMask};
 use crate::task::family::FamilyGuard;
@@ -88,7 +89,7 @@ pub fn force_fault(
 /// Ends the process by `signal`, whatever its action: not even the frame for its handler can be written.
 pub(super) fn force_fatal(thread: &Thread, signal: Signal) {
     let mut state = thread.process().signals();
-    state.of_mut(thread).fatal_fault = Some(signal);
+    state.of_mut(thread).fatal_fault = Some((signal, SignalInfo::kernel(signal)));
     state.refresh(thread);
 }
 
@@ -107,7 +108,7 @@ fn force_locked(
             own.pending.add_without_info(signal);
         }
     } else {
-        own.fatal_fault = Some(signal);
+        own.fatal_fault = Some((signal, info));
     }
     state.refresh(thread);
     if handled { Forced::Handled } else { Forced::Fatal }
@@ -167,6 +168,9 @@ fn post(
     info: SignalInfo,
 ) -> Result<()> {
     if state.exit.is_some() {
+        if signal == Signal::SIGKILL {
+            gather::abort(state);
+        }
         return Ok(());
     }
     let subject = target.or(state.main_thread()).map_or(Tid::KERNEL, Thread::tid);

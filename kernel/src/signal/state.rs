@@ -14,8 +14,10 @@ use super::action::{Actions, SharedActions};
 use super::altstack::AlternateStack;
 use super::choose::{self, Protection, Source};
 use super::frame::build::FaultRecord;
+use super::info::SignalInfo;
 use super::number::{Signal, SignalSet};
 use super::pending::PendingSignals;
+use crate::coredump::gather::DumpState;
 use crate::task::{Account, Attention, ExitStatus, Thread, Threads, Tid};
 
 /// What a thread has of its own.
@@ -30,7 +32,7 @@ pub struct ThreadSignals {
     /// What was sent to this thread.
     pub pending: PendingSignals,
     /// A fault that the thread cannot survive: its signal was blocked, ignored or not handled.
-    pub fatal_fault: Option<Signal>,
+    pub fatal_fault: Option<(Signal, SignalInfo)>,
     /// The alternate stack.
     pub stack: AlternateStack,
     /// The last fault, for the frames of its handlers.
@@ -39,6 +41,8 @@ pub struct ThreadSignals {
     pub stop: bool,
     /// The thread alone is to end, like this: it called exit(2), or another one of the process calls execve(2).
     pub ending: Option<ExitStatus>,
+    /// A core file is being written, which is to hold the thread's registers.
+    pub owes_registers: bool,
     /// The thread takes no more signals: it is ending.
     pub exiting: bool,
 }
@@ -117,6 +121,8 @@ pub struct ProcessSignals {
     pub pending: PendingSignals,
     /// The whole process is ending, like this.
     pub exit: Option<ExitStatus>,
+    /// A core file is being written before it ends.
+    pub dump: Option<DumpState>,
     /// A thread is in execve(2), and the others are ending.
     pub replacing: bool,
     /// Job control.
@@ -140,6 +146,7 @@ impl ProcessSignals {
             actions,
             pending: PendingSignals::default(),
             exit: None,
+            dump: None,
             replacing: false,
             stop: StopState {
                 phase: StopPhase::Running,
@@ -178,7 +185,7 @@ impl ProcessSignals {
     }
 
     /// Changes the part of every live thread.
-    pub(super) fn for_each_thread(&mut self, mut change: impl FnMut(&Thread, &mut ThreadSignals)) {
+    pub(crate) fn for_each_thread(&mut self, mut change: impl FnMut(&Thread, &mut ThreadSignals)) {
         for thread in &self.threads {
             change(thread, self.key.rw(&thread.signals));
         }

@@ -125,7 +125,7 @@ fn a_waiting_thread_is_woken_by_a_signal_that_it_blocks() {
 fn a_fault_that_is_blocked_ignored_or_not_handled_is_fatal() {
     let raise = |thread: &Thread| {
         send::force(thread, Signal::SIGSEGV, SignalInfo::kernel(Signal::SIGSEGV));
-        thread.process().signals().of(thread).fatal_fault
+        thread.process().signals().of(thread).fatal_fault.map(|(signal, _)| signal)
     };
     let (process, threads) = process(4);
     assert_eq!(raise(&threads[0]), Some(Signal::SIGSEGV));

@@ -7,7 +7,7 @@ use linux_raw_sys::ioctl;
 use super::calls::transfer;
 use super::unix::{Kind, Phase, Socket};
 use crate::errno::{Errno, Result};
-use crate::fs::{File, FileOperations, PollEvents, PollTable, Sink, Source, Special};
+use crate::fs::{File, FileOperations, PollEvents, PollTable, SignalOwner, Sink, Source, Special};
 use crate::memory::user::UserPtr;
 use crate::syscall::Argument;
 
@@ -25,6 +25,10 @@ impl FileOperations for SocketFile {
 
     fn special(&self) -> Special<'_> {
         Special::Socket(&self.0)
+    }
+
+    fn default_signal_owner(&self) -> Option<SignalOwner> {
+        Some(SignalOwner::default())
     }
 
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {

@@ -6,6 +6,7 @@ use linux_raw_sys::general as abi;
 
 use super::{Caller, Syscall, table, trace};
 use crate::errno::{Errno, Result};
+use crate::fs::asynchronous;
 use crate::log_warn;
 use crate::memory::pressure;
 use crate::trace::{self as recorder, Event};
@@ -32,10 +33,13 @@ pub fn dispatch(caller: &mut Caller<'_>) -> Result {
         return recorded(syscall, caller);
     }
     if !trace::enabled() {
-        return (syscall.run)(caller);
+        let result = (syscall.run)(caller);
+        asynchronous::deliver();
+        return result;
     }
     let entry = trace::Entry::new(syscall, caller);
     let result = (syscall.run)(caller);
+    asynchronous::deliver();
     entry.finish(&result);
     result
 }

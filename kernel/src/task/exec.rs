@@ -86,6 +86,8 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     reset_signals(thread);
     process.set_image(Arc::new(program.image));
     thread.set_name(program.name);
+    // Who waits for a file to be closed finds the new program in /proc.
+    unshare_files(thread);
     thread.set_credentials(program.credentials);
     if program.privileges == Privileges::Changed {
         process.set_death_signal(None);

@@ -18,7 +18,9 @@ use super::status::ExitStatus;
 use super::table;
 use super::thread::Thread;
 use super::usage::{self, Usage};
+use crate::coredump::gather;
 use crate::errno::Result;
+use crate::fs::asynchronous;
 use crate::futex;
 use crate::memory::user;
 use crate::scheduling;
@@ -71,6 +73,7 @@ fn end_thread(status: ExitStatus) -> ! {
     scheduling::leave_address_space();
     drop(thread.replace_files(None));
     drop(thread.replace_fs(None));
+    asynchronous::deliver();
     crate::cpu::charge_current();
     process.ended_threads.lock().add(&Usage::of_thread(&thread));
     let is_last = leave_process(&thread);
@@ -88,6 +91,7 @@ fn stop_taking_signals(thread: &Thread) {
     let mut state = process.signals();
     send::retire(&mut state, thread);
     let news = stop::arrive(&mut state, thread);
+    gather::leave(&mut state, thread);
     drop(state);
     if let Some(news) = news {
         notify::stopped_or_continued(process, news, &family::lock());

@@ -199,6 +199,7 @@ fn make_process(
         child.timers.watch_cpu_limit();
     }
     child.set_dumpable(old.dumpable());
+    child.set_core_filter(old.core_filter());
     child.set_out_of_memory_adjustment(old.out_of_memory_adjustment());
     Ok(child)
 }

@@ -22,6 +22,7 @@ use super::process::Process;
 use super::status::{CoreFile, ExitStatus};
 use super::table;
 use super::thread::Name;
+use crate::coredump::gather;
 use crate::log_error;
 use crate::signal::{Signal, send};
 
@@ -98,10 +99,14 @@ fn search_and_kill(total_pages: u64, before: Moment, search: Search) -> Killed {
     let mut pending = false;
     table::visit_processes(|process| {
         let Some(space) = process.space() else { return };
-        if process.signals().exit.is_some() {
+        let state = process.signals();
+        if state.exit.is_some() {
+            // Its core file would take even more memory.
+            gather::abort(&state);
             pending = true;
             return;
         }
+        drop(state);
         let held = Held::by(process, &space);
         let score = score(held.pages(), process.out_of_memory_adjustment(), total_pages);
         let Some(score) = score.filter(|_| process.pid() != Pid::INIT) else { return };

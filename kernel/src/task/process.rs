@@ -3,7 +3,7 @@
 use alloc::sync::{Arc, Weak};
 
 use arch::clock;
-use arch::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use arch::sync::{Irq, Rank, SpinGuard, SpinLock};
 use arch::time::Nanos;
 use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
@@ -33,6 +33,9 @@ impl<'a> KeyAdapter<'a> for Children {
         process.pid()
     }
 }
+
+/// What core files hold unless told otherwise: anonymous memory, and the first pages of ELF files.
+const DEFAULT_CORE_FILTER: u32 = 0x33;
 
 /// What ties a process to others.
 pub(super) struct Kinship {
@@ -111,6 +114,8 @@ pub struct Process {
     is_reaped: AtomicBool,
     hard_cpu_limit: AtomicU64,
     out_of_memory_adjustment: AtomicI32,
+    /// Which memory a core file holds (`coredump_filter`).
+    core_filter: AtomicU32,
 
     // Queues; they bring their own locks.
     /// Parents in wait(2), woken when a child's state changes.
@@ -164,6 +169,7 @@ impl Process {
             is_reaped: AtomicBool::new(false),
             hard_cpu_limit: AtomicU64::new(hard_cpu_limit),
             out_of_memory_adjustment: AtomicI32::new(0),
+            core_filter: AtomicU32::new(DEFAULT_CORE_FILTER),
             child_events: WaitQueue::new(),
             end: WaitQueue::new(),
             signal_readers: WaitQueue::new(),
@@ -424,6 +430,17 @@ impl Process {
     /// Sets [`out_of_memory_adjustment`](Self::out_of_memory_adjustment).
     pub fn set_out_of_memory_adjustment(&self, value: i32) {
         self.out_of_memory_adjustment.store(value, Ordering::Relaxed);
+    }
+
+    /// Which memory a core file holds: the bits of `/proc/PID/coredump_filter` (core(5)).
+    #[must_use]
+    pub fn core_filter(&self) -> u32 {
+        self.core_filter.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`core_filter`](Self::core_filter).
+    pub fn set_core_filter(&self, filter: u32) {
+        self.core_filter.store(filter, Ordering::Relaxed);
     }
 
     /// Remembers how the first thread ended.

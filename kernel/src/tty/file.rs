@@ -4,11 +4,15 @@ use alloc::sync::Arc;
 
 use arch::sync::atomic::Ordering;
 
+use linux_raw_sys::general as abi;
+
 use super::input::Reader;
 use super::terminal::Terminal;
 use super::termios::LocalFlags;
 use crate::errno::{Errno, Result};
-use crate::fs::{File, FileOperations, OpenFlags, PollEvents, PollTable, Sink, Source};
+use crate::fs::{
+    File, FileOperations, OpenFlags, PollEvents, PollTable, Recipient, SignalOwner, Sink, Source,
+};
 use crate::signal::Signal;
 use crate::task::{self, Capability};
 
@@ -90,6 +94,21 @@ impl FileOperations for TerminalFile {
             self.terminal.check_foreground(Signal::SIGTTOU)?;
         }
         self.terminal.write(source, self.party(file))
+    }
+
+    /// The foreground group, or else the caller.
+    fn default_signal_owner(&self) -> Option<SignalOwner> {
+        let credentials = task::current().credentials();
+        let sender = [credentials.user.real, credentials.user.effective];
+        let group = self.terminal.foreground_group();
+        let (kind, recipient) = match group {
+            Some(group) => (abi::F_OWNER_PGRP, Recipient::Group(Arc::downgrade(&group))),
+            None => {
+                let process = Arc::downgrade(task::current().process());
+                (abi::F_OWNER_PID, Recipient::Process(process))
+            }
+        };
+        Some(SignalOwner { kind: kind as i32, recipient, signal: 0, sender })
     }
 
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {

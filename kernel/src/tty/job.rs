@@ -42,7 +42,7 @@ impl Terminal {
     }
 
     /// The foreground process group.
-    fn foreground_group(&self) -> Option<Arc<ProcessGroup>> {
+    pub(super) fn foreground_group(&self) -> Option<Arc<ProcessGroup>> {
         self.job.lock().foreground.upgrade()
     }
 

@@ -10,7 +10,7 @@ use super::control::{Window, address_of};
 use super::pty::Link;
 use super::terminal::Terminal;
 use crate::errno::{Errno, Result};
-use crate::fs::{File, FileOperations, PollEvents, PollTable, Sink, Source};
+use crate::fs::{File, FileOperations, PollEvents, PollTable, SignalOwner, Sink, Source};
 use crate::memory::user::UserPtr;
 use crate::signal::Signal;
 
@@ -147,6 +147,10 @@ impl FileOperations for Master {
             }
         }
         Ok(total)
+    }
+
+    fn default_signal_owner(&self) -> Option<SignalOwner> {
+        Some(SignalOwner::default())
     }
 
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {

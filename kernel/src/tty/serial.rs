@@ -151,6 +151,7 @@ fn carry(terminal: &Terminal) {
         WORK.wait_uninterruptible(|| HAS_WORK.swap(false, Ordering::Acquire).then_some(()));
         terminal.continue_output();
         held.bring_to(terminal);
+        crate::fs::asynchronous::deliver();
     }
 }
 

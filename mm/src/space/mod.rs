@@ -13,6 +13,7 @@ mod activate;
 mod advise;
 mod breakdown;
 mod brk;
+mod dump;
 mod fault;
 mod fault_huge;
 mod fork;
@@ -39,6 +40,7 @@ use arch::tlb;
 
 pub use advise::Advice;
 pub use breakdown::Breakdown;
+pub use dump::PageContent;
 pub use fault::Resolved;
 pub use layout::{Entropy, Layout};
 pub use lock::{LockMode, LockScope};

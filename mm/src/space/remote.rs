@@ -104,7 +104,7 @@ impl AddressSpace {
 }
 
 /// The frame that holds `address`, which `entry` maps, perhaps as a part of a huge page.
-fn frame_of(entry: Entry, address: UserAddr) -> Frame {
+pub(super) fn frame_of(entry: Entry, address: UserAddr) -> Frame {
     let number = if entry.is_huge() { index(address, 1) as u64 } else { 0 };
     entry.frame().offset(number)
 }

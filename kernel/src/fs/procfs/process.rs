@@ -19,7 +19,7 @@ pub static DIRECTORY: Node<Task> = Node::Directory(&[
     Entry::file("cgroup", |_, out| writeln!(out, "0::/")),
     Entry::file("cmdline", command_line),
     Entry::writable("comm", name, set_name),
-    Entry::writable("coredump_filter", |_, out| writeln!(out, "00000033"), ignore_number),
+    Entry::writable("coredump_filter", core_filter, set_core_filter),
     Entry::link("cwd", working_directory),
     Entry::private("environ", environment),
     Entry::link("exe", executable),
@@ -122,11 +122,22 @@ fn set_name(task: &Task, text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn ignore_number(_: &Task, text: &[u8]) -> Result<()> {
-    let digits = text.strip_prefix(b"0x").unwrap_or(text);
-    let valid =
-        digits.trim_ascii().iter().all(u8::is_ascii_hexdigit) && !digits.trim_ascii().is_empty();
-    if valid { Ok(()) } else { Err(Errno::EINVAL) }
+fn core_filter(task: &Task, out: &mut Output) -> Result<()> {
+    writeln!(out, "{:08x}", task.process.core_filter())
+}
+
+/// Takes a number in C's notation.
+fn set_core_filter(task: &Task, text: &[u8]) -> Result<()> {
+    /// `MMF_DUMP_FILTER_MASK`
+    const KNOWN: u32 = 0x1ff;
+    let text = core::str::from_utf8(text.trim_ascii()).map_err(|_| Errno::EINVAL)?;
+    let number = match (text.strip_prefix("0x"), text.strip_prefix('0')) {
+        (Some(digits), _) => u32::from_str_radix(digits, 16),
+        (None, Some(digits)) if !digits.is_empty() => u32::from_str_radix(digits, 8),
+        _ => text.parse(),
+    };
+    task.process.set_core_filter(number.map_err(|_| Errno::EINVAL)? & KNOWN);
+    Ok(())
 }
 
 fn points(task: &Task, out: &mut Output) -> Result<()> {

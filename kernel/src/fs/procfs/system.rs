@@ -7,6 +7,7 @@ use super::super::DESCRIPTORS_MAX;
 use super::super::pseudo::{Entry, Output, parse_number};
 use super::scheduler;
 use super::subject::System;
+use crate::coredump::pattern;
 use crate::errno::{Errno, Result};
 use crate::exec::randomisation;
 use crate::task::{self, Capability, ID_LIMIT};
@@ -19,6 +20,7 @@ static FS: &[Entry<System>] = &[
     Entry::file("file-max", |_, out| writeln!(out, "{}", i64::MAX)),
     Entry::file("nr_open", |_, out| writeln!(out, "{DESCRIPTORS_MAX}")),
     Entry::file("pipe-max-size", |_, out| writeln!(out, "{}", PIPE_SIZE_MAX)),
+    Entry::file("suid_dumpable", |_, out| writeln!(out, "0")),
 ];
 
 /// What an unprivileged process may enlarge a pipe to, in bytes.
@@ -26,6 +28,8 @@ const PIPE_SIZE_MAX: usize = 1 << 20;
 
 static KERNEL: &[Entry<System>] = &[
     Entry::file("cap_last_cap", |_, out| writeln!(out, "{}", linux_raw_sys::general::CAP_LAST_CAP)),
+    Entry::writable("core_pattern", core_pattern, |_, text| pattern::set(text)),
+    Entry::writable("core_uses_pid", core_uses_pid, set_core_uses_pid),
     Entry::writable("hostname", host_name, set_host_name),
     Entry::file("ngroups_max", |_, out| writeln!(out, "65536")),
     Entry::file("osrelease", |_, out| line(out, task::release())),
@@ -66,6 +70,19 @@ pub fn version_line(_: &System, out: &mut Output) -> Result<()> {
     out.bytes(task::release())?;
     out.bytes(b" (skein) ")?;
     line(out, task::version())
+}
+
+fn core_pattern(_: &System, out: &mut Output) -> Result<()> {
+    line(out, pattern::current().as_bytes())
+}
+
+fn core_uses_pid(_: &System, out: &mut Output) -> Result<()> {
+    writeln!(out, "{}", u8::from(pattern::uses_pid()))
+}
+
+fn set_core_uses_pid(_: &System, text: &[u8]) -> Result<()> {
+    pattern::set_uses_pid(parse_number(text)? != 0);
+    Ok(())
 }
 
 fn host_name(_: &System, out: &mut Output) -> Result<()> {

@@ -1,14 +1,14 @@
 //! fcntl(2), apart from record locks.
 
-use arch::addr::UserAddr;
+use alloc::sync::Arc;
+
 use linux_raw_sys::general as abi;
 
-use super::super::{CloseOnExec, Fd, File, OpenFlags, SignalOwner};
-use super::{descriptors, files, is_path_only, records};
+use super::super::{CloseOnExec, Fd, File, OpenFlags, asynchronous};
+use super::{descriptors, files, is_path_only, owner, records};
 use crate::errno::{Errno, Result};
-use crate::memory::user::UserPtr;
 use crate::syscall;
-use crate::syscall::{Argument, Caller, Syscall};
+use crate::syscall::{Caller, Syscall};
 
 /// The calls.
 pub const SYSCALLS: &[Syscall] =
@@ -34,7 +34,7 @@ fn fcntl(caller: &mut Caller<'_>, descriptor: Fd, command: u32, argument: u64) -
         _ => {}
     }
     match command {
-        abi::F_SETFL => set_flags(caller, &file, argument as u32),
+        abi::F_SETFL => set_flags(caller, &file, descriptor, argument as u32),
         abi::F_GETLK
         | abi::F_SETLK
         | abi::F_SETLKW
@@ -53,7 +53,7 @@ fn fcntl(caller: &mut Caller<'_>, descriptor: Fd, command: u32, argument: u64) -
             }
             file.operations().add_seals(argument as u32).map(|()| 0)
         }
-        _ => signal_owner(&file, command, argument),
+        _ => owner::control(caller.thread, &file, command, argument),
     }
 }
 
@@ -70,7 +70,7 @@ fn duplicate(
     descriptors::duplicate(caller, descriptor, minimum as usize, close_on_exec)
 }
 
-fn set_flags(caller: &Caller<'_>, file: &File, flags: u32) -> Result {
+fn set_flags(caller: &Caller<'_>, file: &Arc<File>, descriptor: Fd, flags: u32) -> Result {
     let flags = OpenFlags::from_bits_retain(flags);
     if flags.contains(OpenFlags::NO_ATIME) && !file.status().contains(OpenFlags::NO_ATIME) {
         let metadata = file.inode().metadata();
@@ -78,49 +78,14 @@ fn set_flags(caller: &Caller<'_>, file: &File, flags: u32) -> Result {
             return Err(Errno::EPERM);
         }
     }
+    let was_told = file.status().contains(OpenFlags::ASYNC);
     file.set_status(flags, OpenFlags::SETTABLE);
-    Ok(0)
-}
-
-/// Who gets SIGIO: stored and reported.
-fn signal_owner(file: &File, command: u32, argument: u64) -> Result {
-    let mut owner = file.signal_owner();
-    match command {
-        abi::F_GETOWN => {
-            let group = owner.kind == abi::F_OWNER_PGRP as i32;
-            let id = if group { -owner.id } else { owner.id };
-            return Ok(id as isize as usize);
+    if was_told != flags.contains(OpenFlags::ASYNC) {
+        match asynchronous::update(file, descriptor) {
+            // The flag is kept where it has no effect.
+            Ok(()) | Err(Errno::ENOTTY) => {}
+            Err(error) => return Err(error),
         }
-        abi::F_SETOWN => {
-            let id = argument as i32;
-            if id == i32::MIN {
-                return Err(Errno::EINVAL);
-            }
-            let kind = if id < 0 { abi::F_OWNER_PGRP } else { abi::F_OWNER_PID };
-            owner = SignalOwner { kind: kind as i32, id: id.abs(), ..owner };
-        }
-        abi::F_GETOWN_EX => {
-            let pointer = UserPtr::<[i32; 2]>::new(UserAddr::from_register(argument));
-            return pointer.write(&[owner.kind, owner.id]).map(|()| 0);
-        }
-        abi::F_SETOWN_EX => {
-            let pointer = UserPtr::<[i32; 2]>::new(UserAddr::from_register(argument));
-            let [kind, id] = pointer.read()?;
-            if !(0..=abi::F_OWNER_PGRP as i32).contains(&kind) {
-                return Err(Errno::EINVAL);
-            }
-            owner = SignalOwner { kind, id, ..owner };
-        }
-        abi::F_GETSIG => return Ok(owner.signal as usize),
-        abi::F_SETSIG => {
-            let signal = argument as i32;
-            if !(0..=64).contains(&signal) {
-                return Err(Errno::EINVAL);
-            }
-            owner.signal = signal;
-        }
-        _ => return Err(Errno::EINVAL),
     }
-    file.set_signal_owner(owner);
     Ok(0)
 }

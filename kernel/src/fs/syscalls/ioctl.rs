@@ -3,8 +3,8 @@
 use arch::addr::UserAddr;
 use linux_raw_sys::ioctl as abi;
 
-use super::super::{CloseOnExec, Fd, FileType, OpenFlags, SeekFrom};
-use super::{file, files};
+use super::super::{CloseOnExec, Fd, FileType, OpenFlags, SeekFrom, Special, asynchronous};
+use super::{file, files, owner};
 use crate::errno::{Errno, Result};
 use crate::memory::user::UserPtr;
 use crate::syscall;
@@ -22,7 +22,20 @@ fn ioctl(caller: &mut Caller<'_>, descriptor: Fd, command: u32, argument: u64) -
         abi::FIOCLEX => files(caller).set_close_on_exec(descriptor, CloseOnExec::Yes)?,
         abi::FIONCLEX => files(caller).set_close_on_exec(descriptor, CloseOnExec::No)?,
         abi::FIONBIO => set_flag(&file, OpenFlags::NONBLOCK, integer.read()?),
-        abi::FIOASYNC => set_flag(&file, OpenFlags::ASYNC, integer.read()?),
+        abi::FIOASYNC => {
+            let value = integer.read()?;
+            if file.operations().default_signal_owner().is_none() {
+                return Err(Errno::ENOTTY);
+            }
+            set_flag(&file, OpenFlags::ASYNC, value);
+            asynchronous::update(&file, descriptor)?;
+        }
+        abi::FIOSETOWN | abi::SIOCSPGRP if is_socket(&file) => {
+            owner::set(caller.thread, &file, integer.read()?)?;
+        }
+        abi::FIOGETOWN | abi::SIOCGPGRP if is_socket(&file) => {
+            integer.write(&owner::get(&file))?;
+        }
         abi::FIONREAD if file.inode().file_type() == FileType::Regular && file.is_seekable() => {
             let end = file.operations().seek(&file, 0, SeekFrom::End(0))?;
             let left = end.saturating_sub(file.position());
@@ -36,6 +49,10 @@ fn ioctl(caller: &mut Caller<'_>, descriptor: Fd, command: u32, argument: u64) -
         _ => return file.operations().ioctl(&file, command, argument),
     }
     Ok(0)
+}
+
+fn is_socket(file: &super::super::File) -> bool {
+    matches!(file.operations().special(), Special::Socket(_))
 }
 
 fn set_flag(file: &super::super::File, flag: OpenFlags, value: i32) {

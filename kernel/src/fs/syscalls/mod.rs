@@ -14,6 +14,7 @@ pub mod locks;
 pub mod mounts;
 pub mod names;
 pub mod opening;
+mod owner;
 pub mod positions;
 mod records;
 pub mod statistics;
