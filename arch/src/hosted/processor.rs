@@ -133,7 +133,25 @@ pub mod clock {
 
 pub mod thread {
     //! Kernel stacks and switching: the types exist so that the kernel library compiles.
+    use core::ptr;
+    use core::sync::atomic::{AtomicPtr, Ordering};
+
+    use crate::cpu::MAX_CPUS;
     use crate::error::OutOfMemory;
+
+    static CURRENT: [AtomicPtr<()>; MAX_CPUS] =
+        [const { AtomicPtr::new(ptr::null_mut()) }; MAX_CPUS];
+
+    /// What [`set_current`] noted last on this CPU; null before the first time.
+    #[must_use]
+    pub fn current() -> *const () {
+        CURRENT[crate::current_cpu().index()].load(Ordering::Relaxed)
+    }
+
+    /// Notes the thread that this CPU runs from now on, for [`current`].
+    pub fn set_current(thread: *const ()) {
+        CURRENT[crate::current_cpu().index()].store(thread.cast_mut(), Ordering::Relaxed);
+    }
 
     /// Stands for a kernel stack.
     #[derive(Debug)]
@@ -201,7 +219,8 @@ pub mod thread {
 
 pub mod fpu {
     //! Extended state: a plain FXSAVE-sized image that no processor loads.
-    use crate::error::{InvalidState, OutOfMemory};
+    use crate::addr::UserAddr;
+    use crate::error::{OutOfMemory, UserFault};
 
     const BYTES: usize = 512;
 
@@ -233,17 +252,12 @@ pub mod fpu {
             Ok(Self([0; BYTES]))
         }
 
-        /// A copy of this state.
+        /// Fresh registers: none are running.
         ///
         /// # Errors
         /// Never here.
-        pub fn try_clone(&self) -> Result<Self, OutOfMemory> {
-            Ok(self.clone())
-        }
-
-        /// Back to fresh registers.
-        pub fn reset(&mut self) {
-            self.0 = [0; BYTES];
+        pub fn of_running() -> Result<Self, OutOfMemory> {
+            Self::new()
         }
 
         /// Leaves the image as it is: no registers to read.
@@ -260,16 +274,28 @@ pub mod fpu {
         pub fn bytes(&self) -> &[u8] {
             &self.0
         }
-
-        /// Replaces the image.
-        ///
-        /// # Errors
-        /// [`InvalidState`] when the length is wrong.
-        pub fn load_bytes(&mut self, bytes: &[u8]) -> Result<(), InvalidState> {
-            self.0 = bytes.try_into().map_err(|_| InvalidState)?;
-            Ok(())
-        }
     }
+
+    /// # Errors
+    /// Always: the host's registers are not a guest's.
+    pub fn save_to_user(_image: UserAddr) -> Result<(), UserFault> {
+        Err(UserFault)
+    }
+
+    /// # Errors
+    /// Always: the host's registers are not a guest's.
+    pub fn load_from_user(_image: UserAddr, _features: u64) -> Result<(), UserFault> {
+        Err(UserFault)
+    }
+
+    /// # Errors
+    /// Always: the host's registers are not a guest's.
+    pub fn load_legacy_from_user(_image: UserAddr) -> Result<(), UserFault> {
+        Err(UserFault)
+    }
+
+    /// Leaves the host's registers alone.
+    pub fn reset() {}
 }
 
 pub mod serial {

@@ -71,7 +71,7 @@ pub(super) fn name(vector: u8) -> &'static str {
 /// Handles exception `vector`, raised by kernel code.
 pub(super) fn in_kernel(frame: &mut TrapFrame, vector: u8) {
     let fault_address = Cr2::read_raw();
-    if let Some(resume) = user_copy::fixup(frame.rip) {
+    if let Some(resume) = user_copy::fixup_of(frame.rip) {
         if vector == traps::PAGE_FAULT {
             let address = VirtAddr::new_truncate(fault_address);
             if address.to_user().is_some() && resolve(frame, address) {

@@ -12,28 +12,26 @@ use core::arch::asm;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use crate::error::{InvalidState, OutOfMemory};
+pub use super::fpu_user::{load_from_user, load_legacy_from_user, reset, save_to_user};
+use crate::error::OutOfMemory;
 
 /// Components of XCR0 that are enabled where offered: x87, SSE, AVX, the three of AVX-512, and APX.
 const WANTED: u64 = 0x7 | 0xe0 | 1 << 19;
 /// x87 and SSE: what `FXSAVE` knows.
-const LEGACY: u64 = 3;
+pub(super) const LEGACY: u64 = 3;
 /// Bytes of the `FXSAVE` area, and offset of the `XSAVE` header.
 const LEGACY_BYTES: usize = 512;
 const HEADER_BYTES: usize = 64;
-/// Offsets of MXCSR and its mask in the image.
-const MXCSR: usize = 24;
-const MXCSR_MASK: usize = 28;
+/// Offset of MXCSR in the image.
+pub(super) const MXCSR: usize = 24;
 /// Values after reset, as Linux starts threads with (Intel SDM vol. 1, 8.1.5 and 10.2.3).
-const INITIAL_CONTROL_WORD: u16 = 0x37f;
-const INITIAL_MXCSR: u32 = 0x1f80;
+pub(super) const INITIAL_CONTROL_WORD: u16 = 0x37f;
+pub(super) const INITIAL_MXCSR: u32 = 0x1f80;
 
 /// Size of an image; 0 until [`init`] ran.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 /// XCR0 on every CPU, or 0 where there is no `XSAVE`.
 static ENABLED: AtomicU64 = AtomicU64::new(0);
-/// Bits of MXCSR that may be set.
-static MXCSR_BITS: AtomicU32 = AtomicU32::new(0xffbf);
 /// Whether `XSAVEOPT` exists.
 static OPTIMISED: AtomicU32 = AtomicU32::new(0);
 
@@ -56,6 +54,11 @@ pub fn layout() -> Layout {
     }
 }
 
+/// Whether images are those of `XSAVE`.
+pub(super) fn has_xsave() -> bool {
+    ENABLED.load(Ordering::Relaxed) != 0
+}
+
 /// Enables the components on the running CPU. CR4.OSXSAVE is set already where `XSAVE` exists.
 ///
 /// The boot processor's choice holds for all; another that offers less is caught by the agreement check.
@@ -64,7 +67,6 @@ pub(super) fn init(has_xsave: bool) {
     unsafe { asm!("fninit", options(nomem, nostack)) };
     if !has_xsave {
         SIZE.store(LEGACY_BYTES, Ordering::Relaxed);
-        detect_mxcsr_mask();
         return;
     }
     let offered = u64::from(core::arch::x86_64::__cpuid_count(0xd, 0).eax)
@@ -80,29 +82,6 @@ pub(super) fn init(has_xsave: bool) {
     let size = core::arch::x86_64::__cpuid_count(0xd, 0).ebx as usize;
     SIZE.store(size.max(LEGACY_BYTES + HEADER_BYTES), Ordering::Relaxed);
     OPTIMISED.store(core::arch::x86_64::__cpuid_count(0xd, 1).eax & 1, Ordering::Relaxed);
-    detect_mxcsr_mask();
-}
-
-#[repr(C, align(16))]
-struct LegacyArea([u8; LEGACY_BYTES]);
-
-fn detect_mxcsr_mask() {
-    let mut area = LegacyArea([0; LEGACY_BYTES]);
-    // SAFETY: an aligned area of the right size; CR4.OSFXSR is set.
-    unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut area, options(nostack)) };
-    let mask = read_u32(&area.0, MXCSR_MASK);
-    // Zero stands for the mask of the first processors (Intel SDM vol. 1, 11.6.6).
-    MXCSR_BITS.store(if mask == 0 { 0xffbf } else { mask }, Ordering::Relaxed);
-}
-
-fn read_u32(bytes: &[u8], offset: usize) -> u32 {
-    bytes
-        .get(offset..offset + 4)
-        .map_or(0, |word| word.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)))
-}
-
-fn read_u64(bytes: &[u8], offset: usize) -> u64 {
-    u64::from(read_u32(bytes, offset)) | u64::from(read_u32(bytes, offset + 4)) << 32
 }
 
 /// The extended registers of one thread, as an image in memory.
@@ -128,32 +107,30 @@ impl ExtendedState {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn new() -> Result<Self, OutOfMemory> {
+        let mut state = Self::empty()?;
+        let bytes = state.bytes_mut();
+        bytes[..2].copy_from_slice(&INITIAL_CONTROL_WORD.to_le_bytes());
+        bytes[MXCSR..MXCSR + 4].copy_from_slice(&INITIAL_MXCSR.to_le_bytes());
+        // XSTATE_BV is zero: restoring initialises every component.
+        Ok(state)
+    }
+
+    /// The registers as they are in the processor, for a child of the running thread.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn of_running() -> Result<Self, OutOfMemory> {
+        let mut state = Self::empty()?;
+        state.save();
+        Ok(state)
+    }
+
+    fn empty() -> Result<Self, OutOfMemory> {
         let bytes = layout().size;
         assert!(bytes >= LEGACY_BYTES, "extended state before the processor is set up");
         // SAFETY: the size is not zero.
         let image = unsafe { alloc::alloc::alloc_zeroed(Self::allocation(bytes)) };
-        let mut state = Self { image: NonNull::new(image).ok_or(OutOfMemory)?, bytes };
-        state.reset();
-        Ok(state)
-    }
-
-    /// A copy, for a child process.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
-    pub fn try_clone(&self) -> Result<Self, OutOfMemory> {
-        let mut copy = Self::new()?;
-        copy.bytes_mut().copy_from_slice(self.bytes());
-        Ok(copy)
-    }
-
-    /// Back to fresh registers. They take effect with the next [`restore`](Self::restore).
-    pub fn reset(&mut self) {
-        let bytes = self.bytes_mut();
-        bytes.fill(0);
-        bytes[..2].copy_from_slice(&INITIAL_CONTROL_WORD.to_le_bytes());
-        bytes[MXCSR..MXCSR + 4].copy_from_slice(&INITIAL_MXCSR.to_le_bytes());
-        // XSTATE_BV stays zero: restoring initialises every component.
+        Ok(Self { image: NonNull::new(image).ok_or(OutOfMemory)?, bytes })
     }
 
     /// Writes the processor's extended registers into the image, all of them: for who looks at the image.
@@ -185,7 +162,7 @@ impl ExtendedState {
     /// Loads the processor's extended registers from the image.
     pub fn restore(&self) {
         let image = self.image.as_ptr();
-        // SAFETY: the image is aligned and valid: it came from a save, a reset or a checked `load_bytes`.
+        // SAFETY: the image is aligned and valid: it came from a save or a reset.
         unsafe {
             if ENABLED.load(Ordering::Relaxed) == 0 {
                 asm!("fxrstor64 [{}]", in(reg) image, options(nostack));
@@ -205,36 +182,6 @@ impl ExtendedState {
     fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as `bytes`, and uniquely borrowed.
         unsafe { core::slice::from_raw_parts_mut(self.image.as_ptr(), self.bytes) }
-    }
-
-    /// Replaces the image by one that a user program supplied: a whole image, or only its first 512 bytes, which
-    /// leaves the other components initial.
-    ///
-    /// # Errors
-    /// [`InvalidState`], with the image unchanged, when the processor would refuse it (Intel SDM vol. 1, 13.8):
-    /// unknown components, a compacted format, reserved bits.
-    pub fn load_bytes(&mut self, bytes: &[u8]) -> Result<(), InvalidState> {
-        let whole = bytes.len() == self.bytes;
-        if !whole && bytes.len() != LEGACY_BYTES {
-            return Err(InvalidState);
-        }
-        if read_u32(bytes, MXCSR) & !MXCSR_BITS.load(Ordering::Relaxed) != 0 {
-            return Err(InvalidState);
-        }
-        if whole && self.bytes > LEGACY_BYTES {
-            let components = read_u64(bytes, LEGACY_BYTES);
-            let rest = &bytes[LEGACY_BYTES + 8..LEGACY_BYTES + HEADER_BYTES];
-            if components & !layout().features != 0 || rest.iter().any(|byte| *byte != 0) {
-                return Err(InvalidState);
-            }
-        }
-        let image = self.bytes_mut();
-        image[..bytes.len()].copy_from_slice(bytes);
-        if !whole {
-            image[LEGACY_BYTES..LEGACY_BYTES + HEADER_BYTES].fill(0);
-            image[LEGACY_BYTES] = LEGACY as u8;
-        }
-        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@
 //! | `traps`, `faults`     | entry stubs; exceptions in kernel mode                                     |
 //! | `user`, `user_copy`   | `enter_user` and system-call entry; copies with fault fix-ups              |
 //! | `memory`, `mmu`       | kernel address space; root register and TLB                                |
-//! | `stacks`, `thread`, `fpu`, `backtrace` | kernel stacks, switching, extended state, frame walks     |
+//! | `stacks`, `thread`, `fpu`, `fpu_user`, `backtrace` | kernel stacks, switching, extended state, frame walks     |
 //! | `acpi`, `acpi_handler`, `power` | firmware tables, power-off and reboot                            |
 //! | `apic`, `ioapic`, `ipi`, `counts` | interrupt controllers, messages between CPUs, counters         |
 //! | `smp`, `trampoline`   | bring-up of the other processors                                           |
@@ -38,6 +38,7 @@ mod descriptors;
 mod faults;
 mod flag_names;
 pub mod fpu;
+mod fpu_user;
 pub mod interrupts;
 mod ioapic;
 pub mod ipi;

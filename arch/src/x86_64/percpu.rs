@@ -33,6 +33,8 @@ pub(super) struct CpuArea {
     pub preempt_count: u32,
     /// Not zero: preemption is requested.
     pub preempt_requested: u32,
+    /// The thread that runs, as the kernel knows it: see `thread::current`.
+    pub thread: usize,
     /// Bounds of the thread stack in use, for backtraces and for naming an overflow.
     pub stack_bottom: usize,
     pub stack_top: usize,
@@ -63,6 +65,7 @@ impl CpuArea {
             cpu: 0,
             preempt_count: 0,
             preempt_requested: 0,
+            thread: 0,
             stack_bottom: 0,
             stack_top: 0,
             tss: TaskStateSegment::new(),

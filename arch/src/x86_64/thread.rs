@@ -3,10 +3,34 @@
 //! A suspended context is a stack pointer: the callee-saved registers and the return address are on its stack.
 //! Extended (floating-point) state is not touched here: `fpu` saves and restores it.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
+use core::mem::offset_of;
 
+use super::percpu::CpuArea;
 pub use super::stacks::KernelStack;
 use super::{interrupts, percpu};
+
+/// What [`set_current`] noted last on this CPU; null before the first time. In one instruction, so that a thread which
+/// finds itself here is right even if it is moved to another CPU meanwhile.
+#[must_use]
+pub fn current() -> *const () {
+    let thread: *const ();
+    // SAFETY: one load of this CPU's own field.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) thread, const offset_of!(CpuArea, thread),
+            options(nostack, preserves_flags));
+    }
+    thread
+}
+
+/// Notes the thread that this CPU runs from now on, for [`current`].
+pub fn set_current(thread: *const ()) {
+    // SAFETY: one store to this CPU's own field.
+    unsafe {
+        asm!("mov gs:[{}], {}", const offset_of!(CpuArea, thread), in(reg) thread,
+            options(nostack, preserves_flags));
+    }
+}
 
 /// A kernel context that is suspended, or will be when it is switched away from.
 #[derive(Debug)]

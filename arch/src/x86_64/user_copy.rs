@@ -61,6 +61,8 @@ macro_rules! note_fault {
     };
 }
 
+pub(super) use {fixup, note_fault, user_begin, user_end};
+
 global_asm!(
     // usize skein_copy_user(rdi = destination, rsi = source, rdx = bytes) -> bytes not copied
     ".global skein_copy_user",
@@ -293,7 +295,7 @@ unsafe extern "C" {
 }
 
 /// Where to go on when the instruction at `rip` faults and cannot be repeated.
-pub(super) fn fixup(rip: u64) -> Option<u64> {
+pub(super) fn fixup_of(rip: u64) -> Option<u64> {
     // SAFETY: the linker script brackets the section with these symbols; it holds nothing but rows.
     let table = unsafe {
         let start = &raw const __fixups_start;

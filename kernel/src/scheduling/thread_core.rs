@@ -121,7 +121,7 @@ impl ThreadCore {
     pub fn forked(start: fn() -> !) -> Result<Self> {
         let current = task::current();
         let parent = &current.scheduling;
-        let extended = parent.with_extended_state(|state| state.try_clone())?;
+        let extended = ExtendedState::of_running()?;
         let parameters = parent.task.parameters().inherited();
         Self::make(parameters, &parent.task.affinity(), Some(extended), Start::Function(start))
     }
@@ -229,20 +229,19 @@ impl ThreadCore {
         self.machine.get()
     }
 
-    /// Brings the image of the extended registers up to date, calls `change` on it, and loads it again. For the
-    /// current thread only, and only for user threads; `change` must not sleep (copy to a kernel buffer first).
+    /// Brings the image of the extended registers up to date and calls `look` on it. For the current thread only, and
+    /// only for user threads; `look` must not sleep (copy to a kernel buffer first).
     ///
     /// # Panics
     /// When this is not the current thread's, or has no extended state.
-    pub fn with_extended_state<R>(&self, change: impl FnOnce(&mut ExtendedState) -> R) -> R {
+    pub fn with_extended_state<R>(&self, look: impl FnOnce(&ExtendedState) -> R) -> R {
         self.assert_own();
         arch::preempt::disable();
         // SAFETY: the current thread's machine part, and with preemption off nobody switches it out meanwhile.
         let extended = unsafe { &mut (*self.machine.get()).extended };
         let Some(extended) = extended else { panic!("a kernel thread has no extended state") };
         extended.save();
-        let result = change(extended);
-        extended.restore();
+        let result = look(extended);
         arch::preempt::enable();
         result
     }

@@ -1,20 +1,19 @@
 //! Starting a handler and coming back from it: [`start`] and [`sigreturn`].
 //!
 //! The bytes are made and read in [`super::frame`]; here they are copied to and from the user stack, the extended
-//! registers are saved, reset and loaded, and masks change. A frame that cannot be written is a SIGSEGV for
+//! registers are saved to it, reset and loaded from it, and masks change. A frame that cannot be written is a SIGSEGV for
 //! the process, and one for SIGSEGV itself its end; a frame that sigreturn cannot use is a SIGSEGV too.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use arch::addr::{UserAddr, VirtAddr};
 use arch::context::UserContext;
-use arch::fpu::{self, ExtendedState};
+use arch::fpu;
 
 use super::action::{Action, ActionFlags};
 use super::altstack::AlternateStack;
 use super::frame::build::{Request, build};
-use super::frame::extended::{self, Extent, LEGACY_SIZE};
+use super::frame::extended::{self, Extent};
 use super::frame::parse::{Saved, parse};
 use super::frame::{ExtendedLayout, INFO};
 use super::info::SignalInfo;
@@ -65,37 +64,32 @@ fn write_frame(
     info: &SignalInfo,
     action: &Action,
 ) -> Result<UserContext> {
-    let image = extended_image(thread)?;
     let (stack, mask, fault) = {
         let mut state = thread.process().signals();
         let own = state.of_mut(thread);
         (own.stack, own.restored.unwrap_or(own.blocked), own.fault)
     };
-    let request = Request {
-        signal,
-        info,
-        action,
-        mask,
-        stack: &stack,
-        context,
-        image: &image,
-        layout: layout(),
-        fault,
-    };
-    let (frame, handler) = build(&request).ok_or(Errno::EFAULT)?;
+    let request =
+        Request { signal, info, action, mask, stack: &stack, context, layout: layout(), fault };
+    let Some((frame, handler)) = build(&request) else { return Err(Errno::EFAULT) };
     for (address, bytes) in frame.pieces() {
         user::write_bytes(UserAddr::try_new(address).ok_or(Errno::EFAULT)?, bytes)?;
     }
-    thread.scheduling.with_extended_state(ExtendedState::reset);
+    save_extended(frame.image_address, &request.layout)?;
+    fpu::reset();
     Ok(handler)
 }
 
-/// A copy of the thread's extended registers, for user memory is not to be touched while they are held in place.
-fn extended_image(thread: &Thread) -> Result<Vec<u8>> {
-    let mut image = Vec::new();
-    image.try_reserve_exact(layout().size).map_err(|_| Errno::ENOMEM)?;
-    thread.scheduling.with_extended_state(|state| image.extend_from_slice(state.bytes()));
-    Ok(image)
+/// Saves the extended registers around the tags that are in the frame already.
+fn save_extended(image_address: u64, layout: &ExtendedLayout) -> Result<()> {
+    let image = UserAddr::try_new(image_address).ok_or(Errno::EFAULT)?;
+    fpu::save_to_user(image).map_err(|_| Errno::EFAULT)?;
+    if layout.is_legacy() {
+        return Ok(());
+    }
+    let present = image.checked_add(extended::PRESENT as u64).ok_or(Errno::EFAULT)?;
+    let present = user::UserPtr::<u64>::new(present);
+    present.write(&extended::shown(present.read()?))
 }
 
 /// rt_sigreturn(2): takes back what the frame at the stack pointer holds. The value is what `rax` gets.
@@ -120,52 +114,43 @@ fn restore_frame(thread: &Thread, context: &mut UserContext) -> Result<()> {
     let mut state = thread.process().signals();
     mask::set(&mut state, thread, saved.mask);
     drop(state);
-    restore_extended(thread, saved.image_address)?;
+    restore_extended(saved.image_address)?;
     restore_stack(thread, &saved);
     *context = saved.context;
     Ok(())
 }
 
 /// Loads the extended registers from a user's image; none at all means fresh ones.
-fn restore_extended(thread: &Thread, image_address: u64) -> Result<()> {
+fn restore_extended(image_address: u64) -> Result<()> {
     if image_address == 0 {
-        thread.scheduling.with_extended_state(ExtendedState::reset);
+        fpu::reset();
         return Ok(());
     }
-    let image = read_image(image_address)?;
-    let loaded = thread.scheduling.with_extended_state(|state| state.load_bytes(&image));
-    loaded.map_err(|_| Errno::EFAULT)
+    let image = UserAddr::try_new(image_address).ok_or(Errno::EFAULT)?;
+    let loaded = match extent_of(image)? {
+        Extent::Legacy => fpu::load_legacy_from_user(image),
+        Extent::Full { features, .. } => fpu::load_from_user(image, features),
+    };
+    loaded.map_err(|_| {
+        fpu::reset();
+        Errno::EFAULT
+    })
 }
 
-fn read_image(image_address: u64) -> Result<Vec<u8>> {
-    /// What the load instructions demand: FXRSTOR and XRSTOR (Intel SDM vol. 2).
-    const LEGACY_ALIGNMENT: u64 = 16;
-    const FULL_ALIGNMENT: u64 = 64;
-    let layout = layout();
-    let address = UserAddr::try_new(image_address).ok_or(Errno::EFAULT)?;
-    let mut legacy = [0; LEGACY_SIZE];
-    user::read_bytes(address, &mut legacy)?;
-    let mut extent = extended::extent(&legacy, &layout);
+/// How much of a user's image counts.
+fn extent_of(image: UserAddr) -> Result<Extent> {
+    let at = |offset: usize| image.checked_add(offset as u64).ok_or(Errno::EFAULT);
+    let mut software = [0; extended::SOFTWARE_SIZE];
+    user::read_bytes(at(extended::SOFTWARE)?, &mut software)?;
+    let extent = extended::extent(&software, &layout());
     if let Extent::Full { size, .. } = extent {
         let mut magic = [0; 4];
-        let end = address.checked_add(size as u64).ok_or(Errno::EFAULT)?;
-        user::read_bytes(end, &mut magic)?;
+        user::read_bytes(at(size)?, &mut magic)?;
         if !extended::is_second_magic(magic) {
-            extent = Extent::Legacy;
+            return Ok(Extent::Legacy);
         }
     }
-    let (size, alignment) = match extent {
-        Extent::Legacy => (LEGACY_SIZE, LEGACY_ALIGNMENT),
-        Extent::Full { size, .. } => (size, FULL_ALIGNMENT),
-    };
-    if !image_address.is_multiple_of(alignment) {
-        return Err(Errno::EFAULT);
-    }
-    let mut image = Vec::new();
-    image.try_reserve_exact(layout.size).map_err(|_| Errno::ENOMEM)?;
-    image.resize(layout.size, 0);
-    user::read_bytes(address, &mut image[..size])?;
-    extended::accept(image, extent, &layout).ok_or(Errno::EFAULT)
+    Ok(extent)
 }
 
 /// Puts the alternate stack back. As on Linux, one that cannot be set is no reason to fail.

@@ -9,16 +9,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
 
-use arch::cpu::MAX_CPUS;
-use arch::preempt;
-use arch::sync::atomic::{AtomicPtr, Ordering};
-use crossbeam_utils::CachePadded;
-
 use super::thread::Thread;
-
-/// Each CPU writes and reads only its own entry, so the accesses are relaxed.
-static CURRENT: [CachePadded<AtomicPtr<Thread>>; MAX_CPUS] =
-    [const { CachePadded::new(AtomicPtr::new(ptr::null_mut())) }; MAX_CPUS];
 
 /// A reference to the thread that holds it. It cannot leave its thread, so the thread outlives it.
 #[derive(Clone, Copy)]
@@ -51,13 +42,9 @@ pub fn current() -> CurrentThread {
 /// The thread that runs this, or `None` before the scheduler runs its first thread on this CPU.
 #[must_use]
 pub fn try_current() -> Option<CurrentThread> {
-    // Between reading the CPU's number and the entry the thread must not migrate.
-    preempt::disable();
-    let thread = CURRENT[arch::current_cpu().index()].load(Ordering::Relaxed);
-    preempt::enable();
-    // SAFETY: the entry is null or was set by `set_current`, whose contract keeps the thread alive while it runs;
-    // the reference stays with the running thread, for `CurrentThread` is neither `Send` nor `Sync`.
-    let thread = unsafe { thread.as_ref() }?;
+    // SAFETY: null or set by `set_current`, whose contract keeps the thread alive while it runs; the reference stays
+    // with the running thread, for `CurrentThread` is neither `Send` nor `Sync`.
+    let thread = unsafe { arch::thread::current().cast::<Thread>().as_ref() }?;
     Some(CurrentThread(thread, PhantomData))
 }
 
@@ -67,6 +54,5 @@ pub fn try_current() -> Option<CurrentThread> {
 /// Preemption is off; this CPU is about to run `thread`, or runs it already; and the caller keeps `thread` alive
 /// until this CPU has switched away from it.
 pub unsafe fn set_current(thread: &Thread) {
-    let pointer = ptr::from_ref(thread).cast_mut();
-    CURRENT[arch::current_cpu().index()].store(pointer, Ordering::Relaxed);
+    arch::thread::set_current(ptr::from_ref(thread).cast());
 }

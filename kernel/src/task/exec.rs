@@ -97,7 +97,7 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     let mut family = family::lock();
     family.rw(&process.kinship).exit_signal.get_or_insert(Signal::SIGCHLD);
     drop(family);
-    thread.scheduling.with_extended_state(|state| state.reset());
+    arch::fpu::reset();
     // Last: whoever waits for the end of a file that execve closes finds a process that has executed.
     unshare_files(thread);
 }

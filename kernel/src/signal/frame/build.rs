@@ -2,7 +2,7 @@
 
 use arch::context::UserContext;
 
-use super::extended::{self, Extended};
+use super::extended::{self, Tags};
 use super::{
     CLEARED_FLAGS, CONTEXT, CONTEXT_EXTENDED, CONTEXT_FLAGS, CONTEXT_LINK, ERROR_CODE,
     EXTENDED_ADDRESS, ExtendedLayout, FAULT_ADDRESS, FRAME_SIZE, INFO, MASK, OLD_MASK, REGISTERS,
@@ -47,28 +47,28 @@ pub struct Request<'a> {
     pub stack: &'a AlternateStack,
     /// The registers that sigreturn restores.
     pub context: &'a UserContext,
-    /// The extended state that sigreturn restores: an XSAVE image in the standard form.
-    pub image: &'a [u8],
-    /// The image's format.
+    /// The format of the extended state that sigreturn restores.
     pub layout: ExtendedLayout,
     /// The thread's last fault.
     pub fault: FaultRecord,
 }
 
-/// A frame to be written to the user stack.
+/// A frame to be written to the user stack, around an image of the extended registers.
 #[derive(Debug)]
-pub struct Frame<'a> {
+pub struct Frame {
     address: u64,
+    /// Where the extended registers are to be saved, once the pieces are written.
+    pub image_address: u64,
     head: [u8; FRAME_SIZE],
     head_length: usize,
-    extended: Extended<'a>,
+    tags: Option<Tags>,
 }
 
-impl Frame<'_> {
+impl Frame {
     /// The pieces of the frame: addresses, and what to write there.
     pub fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let head = (self.address, &self.head[..self.head_length]);
-        self.extended.pieces().chain([head])
+        self.tags.iter().flat_map(Tags::pieces).chain([head])
     }
 }
 
@@ -77,7 +77,7 @@ impl Frame<'_> {
 /// `None` when there is no room for it on the alternate stack or below the stack pointer, or when the action has no
 /// handler or no restorer: the signal cannot be delivered.
 #[must_use]
-pub fn build<'a>(request: &Request<'a>) -> Option<(Frame<'a>, UserContext)> {
+pub fn build(request: &Request<'_>) -> Option<(Frame, UserContext)> {
     let Handler::Catch(handler) = request.action.handler else { return None };
     if !request.action.flags.contains(ActionFlags::RESTORER) {
         return None;
@@ -89,8 +89,8 @@ pub fn build<'a>(request: &Request<'a>) -> Option<(Frame<'a>, UserContext)> {
     head[INFO..].copy_from_slice(&request.info.to_bytes());
     let wants_info = request.action.flags.contains(ActionFlags::SIGINFO);
     let head_length = if wants_info { FRAME_SIZE } else { INFO };
-    let extended = Extended::new(image_address, request.image, &request.layout);
-    let frame = Frame { address, head, head_length, extended };
+    let tags = Tags::new(image_address, &request.layout);
+    let frame = Frame { address, image_address, head, head_length, tags };
     Some((frame, start_of_handler(request, handler, address)))
 }
 

@@ -4,7 +4,7 @@ use arch::context::UserContext;
 use proptest::prelude::*;
 
 use super::build::{FaultRecord, Request, build};
-use super::extended::{Extent, LEGACY_SIZE, accept, extent};
+use super::extended::{Extent, PRESENT, SOFTWARE, SOFTWARE_SIZE, extent, is_second_magic, shown};
 use super::parse::parse;
 use super::*;
 use crate::signal::action::Action;
@@ -55,20 +55,11 @@ fn action(flags: u64) -> Action {
     Action::from_words([0x40_2000, flags | 0x0400_0000, 0x40_3000, 0])
 }
 
-fn image() -> Vec<u8> {
-    let mut image: Vec<u8> = (0..LAYOUT.size).map(|i| i as u8).collect();
-    image[24..28].copy_from_slice(&0x1f80u32.to_ne_bytes());
-    image[LEGACY_SIZE..LEGACY_SIZE + 64].fill(0);
-    image[LEGACY_SIZE] = 4;
-    image
-}
-
 fn request<'a>(
     context: &'a UserContext,
     action: &'a Action,
     stack: &'a AlternateStack,
     info: &'a SignalInfo,
-    image: &'a [u8],
 ) -> Request<'a> {
     Request {
         signal: Signal::SIGSEGV,
@@ -77,7 +68,6 @@ fn request<'a>(
         mask: SignalSet::from_bits(0x55),
         stack,
         context,
-        image,
         layout: LAYOUT,
         fault: FaultRecord { vector: 14, error_code: 6, address: 0xdead },
     }
@@ -85,11 +75,9 @@ fn request<'a>(
 
 #[test]
 fn a_frame_comes_back_as_it_was_built() {
-    let (before, action, stack, image) =
-        (context(TOP - 64), action(4), AlternateStack::default(), image());
+    let (before, action, stack) = (context(TOP - 64), action(4), AlternateStack::default());
     let info = SignalInfo::fault(Signal::SIGSEGV, Code::SEGV_MAPERR, 0xdead);
-    let (frame, handler) =
-        build(&request(&before, &action, &stack, &info, &image)).expect("there is room");
+    let (frame, handler) = build(&request(&before, &action, &stack, &info)).expect("there is room");
     let mut memory = Memory::new();
     frame.pieces().for_each(|(address, bytes)| memory.write(address, bytes));
 
@@ -104,48 +92,41 @@ fn a_frame_comes_back_as_it_was_built() {
     assert_eq!(saved.context, before);
     assert_eq!(saved.mask.bits(), 0x55);
     assert_eq!(saved.image_address % 64, 0);
-    let legacy = memory.read::<LEGACY_SIZE>(saved.image_address);
-    let found = extent(&legacy, &LAYOUT);
-    assert_eq!(found, Extent::Full { size: LAYOUT.size, features: LAYOUT.features });
-    let accepted = accept(memory.read::<832>(saved.image_address).to_vec(), found, &LAYOUT);
-    let accepted = accepted.expect("the kernel's own image is valid");
-    assert_eq!(accepted[..464], image[..464]);
-    assert_eq!(accepted[520..], image[520..]);
-    assert_eq!(accepted[LEGACY_SIZE], 7);
+    assert_eq!(saved.image_address, frame.image_address);
+    let software = memory.read::<SOFTWARE_SIZE>(saved.image_address + SOFTWARE as u64);
+    let size = LAYOUT.size;
+    assert_eq!(extent(&software, &LAYOUT), Extent::Full { size, features: LAYOUT.features });
+    assert!(is_second_magic(memory.read(saved.image_address + size as u64)));
+    assert_eq!(memory.read::<64>(saved.image_address + PRESENT as u64), [0; 64], "for XSAVE");
+    assert_eq!(memory.read::<4>(saved.image_address), [0xaa; 4], "the registers come later");
+    assert_eq!(shown(4), 7);
 }
 
 #[test]
 fn an_alternate_stack_is_used_from_its_end_and_never_past_its_base() {
     let mut stack = AlternateStack::default();
     let describe = |size| StackDescription { base: 0x1000_0000, flags: 0, size };
-    let (image, info) = (image(), SignalInfo::kernel(Signal::SIGSEGV));
+    let info = SignalInfo::kernel(Signal::SIGSEGV);
     let (outside, on_stack) = (context(TOP), action(0x0800_0000));
     assert!(stack.set(describe(0x2000), 0).is_ok());
-    let built = build(&request(&outside, &on_stack, &stack, &info, &image));
+    let built = build(&request(&outside, &on_stack, &stack, &info));
     let (_, handler) = built.expect("8 KiB hold a frame");
     assert!((0x1000_0000..0x1000_2000).contains(&handler.rsp));
     let deep = context(0x1000_0000 + 600);
-    assert!(build(&request(&deep, &on_stack, &stack, &info, &image)).is_none(), "overflow");
-    assert!(build(&request(&deep, &action(0), &stack, &info, &image)).is_none(), "also unasked");
+    assert!(build(&request(&deep, &on_stack, &stack, &info)).is_none(), "overflow");
+    assert!(build(&request(&deep, &action(0), &stack, &info)).is_none(), "also unasked");
 }
 
 #[test]
 fn a_stack_pointer_near_zero_leaves_no_room() {
-    let (image, info) = (image(), SignalInfo::kernel(Signal::SIGSEGV));
+    let info = SignalInfo::kernel(Signal::SIGSEGV);
     let (low, action, stack) = (context(300), action(0), AlternateStack::default());
-    assert!(build(&request(&low, &action, &stack, &info, &image)).is_none());
+    assert!(build(&request(&low, &action, &stack, &info)).is_none());
 }
 
 #[test]
-fn reserved_bits_are_refused_and_broken_sizes_fall_back_to_the_legacy_area() {
-    let full = Extent::Full { size: LAYOUT.size, features: 7 };
-    let mut bad = image();
-    bad[LEGACY_SIZE + 1] = 1;
-    assert_eq!(accept(bad, full, &LAYOUT), None, "an unknown component");
-    let mut bad = image();
-    bad[LEGACY_SIZE + 8] = 1;
-    assert_eq!(accept(bad, full, &LAYOUT), None, "compaction");
-    assert_eq!(extent(&[0; LEGACY_SIZE], &LAYOUT), Extent::Legacy);
+fn broken_sizes_fall_back_to_the_legacy_area() {
+    assert_eq!(extent(&[0; SOFTWARE_SIZE], &LAYOUT), Extent::Legacy);
 }
 
 proptest! {
@@ -160,31 +141,24 @@ proptest! {
     }
 
     #[test]
-    fn every_accepted_image_is_loadable(
-        bytes in prop::collection::vec(any::<u8>(), LAYOUT.size),
-        software in (any::<bool>(), any::<u32>(), any::<u64>(), 0u32..2000),
-        clean in any::<bool>(),
+    fn an_image_counts_whole_or_as_the_legacy_area(
+        magic in any::<bool>(),
+        (extended_size, features, size) in (any::<u32>(), any::<u64>(), 0u32..2000),
     ) {
-        let mut bytes = bytes;
-        if clean {
-            bytes[LEGACY_SIZE..LEGACY_SIZE + 64].fill(0);
-        }
-        let (magic, extended_size, features, size) = software;
+        let mut software = [0; SOFTWARE_SIZE];
         if magic {
-            bytes[464..468].copy_from_slice(&FP_XSTATE_MAGIC1.to_ne_bytes());
+            software[..4].copy_from_slice(&FP_XSTATE_MAGIC1.to_ne_bytes());
         }
-        bytes[468..472].copy_from_slice(&extended_size.to_ne_bytes());
-        bytes[472..480].copy_from_slice(&features.to_ne_bytes());
-        bytes[480..484].copy_from_slice(&size.to_ne_bytes());
-        let legacy: [u8; LEGACY_SIZE] = bytes[..LEGACY_SIZE].try_into().expect("512 bytes");
-        let found = extent(&legacy, &LAYOUT);
-        if let Extent::Full { size, .. } = found {
-            prop_assert!((576..=LAYOUT.size).contains(&size));
-        }
-        if let Some(image) = accept(bytes, found, &LAYOUT) {
-            prop_assert_eq!(image.len(), LAYOUT.size);
-            prop_assert_eq!(get(&image, LEGACY_SIZE) & !LAYOUT.features, 0);
-            prop_assert!(image[LEGACY_SIZE + 8..LEGACY_SIZE + 64].iter().all(|&byte| byte == 0));
+        software[4..8].copy_from_slice(&extended_size.to_ne_bytes());
+        software[8..16].copy_from_slice(&features.to_ne_bytes());
+        software[16..20].copy_from_slice(&size.to_ne_bytes());
+        match extent(&software, &LAYOUT) {
+            Extent::Legacy => (),
+            Extent::Full { size, features: found } => {
+                prop_assert!(magic);
+                prop_assert!((576..=LAYOUT.size).contains(&size));
+                prop_assert_eq!(found, features);
+            }
         }
     }
 }
