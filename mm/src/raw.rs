@@ -105,6 +105,23 @@ impl Table {
         Entry::from_bits(self.0[index].load(Ordering::Acquire))
     }
 
+    /// The index of the first entry from `from` on that is not empty.
+    #[must_use]
+    pub fn next_used(&self, from: usize) -> Option<usize> {
+        /// Entries that are looked at together: a cache line. Most tables are nearly empty.
+        const LINE: usize = if TABLE_ENTRIES < 8 { TABLE_ENTRIES } else { 8 };
+        let is_used = |index: &usize| self.0[*index].load(Ordering::Relaxed) != 0;
+        let boundary = from.next_multiple_of(LINE).min(TABLE_ENTRIES);
+        if let Some(index) = (from..boundary).find(is_used) {
+            return Some(index);
+        }
+        let line = self.0[boundary..].chunks_exact(LINE).position(|line| {
+            line.iter().fold(0, |all, entry| all | entry.load(Ordering::Relaxed)) != 0
+        })?;
+        let start = boundary + line * LINE;
+        (start..start + LINE).find(is_used)
+    }
+
     /// Writes the entry at `index`. Release: whoever walks to the child sees its content.
     pub fn store(&self, index: usize, entry: Entry) {
         self.0[index].store(entry.bits(), Ordering::Release);

@@ -19,7 +19,7 @@ pub fn resolve(
     address: VirtAddr,
     access: Access,
 ) -> Result<(), FaultError> {
-    let limits = thread.process().memory_limits();
+    let limits = thread.process().growth_limits();
     let mut shortage = Shortage::default();
     loop {
         let before = Moment::now();
@@ -39,7 +39,7 @@ pub fn in_kernel(address: VirtAddr, access: Access) -> bool {
     let Some(thread) = task::try_current() else { return false };
     let Some(space) = thread.space() else { return false };
     if preempt::count() > 0 {
-        let limits = thread.process().memory_limits();
+        let limits = thread.process().growth_limits();
         return space.handle_fault(address, access, &limits).is_ok();
     }
     resolve(&thread, &space, address, access).is_ok()

@@ -268,6 +268,17 @@ impl Process {
         }
     }
 
+    /// The limits that bear on the growth of a stack, for page faults: the others are not asked then.
+    #[must_use]
+    pub fn growth_limits(&self) -> mm::Limits {
+        let limits = self.limits.lock();
+        mm::Limits {
+            address_space: limits.soft(Resource::AddressSpace),
+            stack: limits.soft(Resource::Stack),
+            ..mm::Limits::NONE
+        }
+    }
+
     /// The hard limit on CPU time in seconds. Kept apart for the interrupt handler that asks.
     #[must_use]
     pub(crate) fn hard_cpu_limit(&self) -> u64 {

@@ -16,7 +16,7 @@ use crate::object::ObjectError;
 use crate::raw::{self, table};
 use crate::table::cursor::{Cursor, Missing, Path, page_range};
 use crate::table::entry::{Writes, index, is_empty, page_entry, residency_of};
-use crate::table::gather::{Gather, Stale};
+use crate::table::gather::Gather;
 use crate::vma::{Protection, Vma, VmaFlags};
 
 /// What replacing one area may allocate: the nodes of two paths in the area map.
@@ -81,6 +81,7 @@ impl AddressSpace {
         let address = address.ok_or(FaultError::MapErr)?;
         add(&self.memory.count().faults, 1);
         loop {
+            let mut gather = self.gather();
             let state = self.state.read();
             let Some(vma) = state.areas.find(address) else {
                 drop(state);
@@ -90,7 +91,8 @@ impl AddressSpace {
             if !permits(vma.protection, access) {
                 return Err(FaultError::AccErr);
             }
-            let (outcome, stale) = self.fault_in(vma, address, access);
+            let outcome = self.resolve(vma, address, access, &mut gather);
+            let stale = gather.flush();
             drop(state);
             // Freeing what the copied tables led to may take long.
             drop(stale);
@@ -108,17 +110,6 @@ impl AddressSpace {
     /// As [`handle_fault`](Self::handle_fault).
     pub fn make_exclusive(&self, address: UserAddr, limits: &Limits) -> Result<(), FaultError> {
         self.handle_fault(address.to_virt(), Access::Write, limits).map(|_| ())
-    }
-
-    fn fault_in(
-        &self,
-        vma: &Vma,
-        address: UserAddr,
-        access: Access,
-    ) -> (Result<Resolved, FaultError>, Stale) {
-        let mut gather = self.gather();
-        let outcome = self.resolve(vma, address, access, &mut gather);
-        (outcome, gather.flush())
     }
 
     fn resolve(

@@ -113,8 +113,15 @@ impl<'a, 'g> Cursor<'a, 'g> {
     ) -> Result<Option<Frame>, OutOfMemory> {
         let at = index(address, level);
         let memory = self.memory;
-        let _node = memory.lock_node(parent);
         let parent_table = table(parent);
+        let entry = parent_table.load(at);
+        if entry.is_writable() && !entry.is_huge() {
+            // On an exclusive path W says that the child is exclusive (I2), and only fork, which waits for the space lock,
+            // could change that: most descents take no lock.
+            debug_assert!(memory.meta(entry.frame()).count.is_exclusive());
+            return Ok(Some(entry.frame()));
+        }
+        let _node = memory.lock_node(parent);
         let entry = parent_table.load(at);
         if is_empty(entry) {
             return match missing {
@@ -162,8 +169,7 @@ impl<'a, 'g> Cursor<'a, 'g> {
     /// A copy of the shared table `source` at `level`, with references to all of its children.
     fn copy_table(&mut self, source: Frame, level: u32) -> Result<Frame, OutOfMemory> {
         let memory = self.memory;
-        let copy: FrameRef =
-            memory.alloc_frame_for(Kind::Table, Content::Undefined, self.urgency)?;
+        let copy: FrameRef = memory.alloc_frame_for(Kind::Table, Content::Zeroed, self.urgency)?;
         let (from, to) = (table(source), table(copy.frame()));
         let shared = match level {
             // Only tables of level 2 have entries with a count of another sort.

@@ -15,8 +15,8 @@ use crate::table::node::release_table;
 use crate::vma::Range;
 
 /// References that fit without a further frame: those of a fault (a page and three tables) and of small unmappings. A
-/// fault pays for clearing them, so there are few.
-const INLINE: usize = 16;
+/// fault pays for clearing and moving them, so there are few.
+const INLINE: usize = 8;
 
 /// In place of a level: a page.
 const PAGE: u32 = 0;

@@ -7,11 +7,11 @@ use arch::paging::{Entry, EntryFlags};
 
 use crate::count::{Count, Released, Saturated};
 use crate::memory::{Kind, Memory};
-use crate::raw::{TABLE_ENTRIES, Table};
+use crate::raw::Table;
 use crate::table::entry::is_empty;
 
-/// Fills `copy` with the children of `source`, which the caller holds one of several references to, and takes a reference on
-/// each (I3). On both sides the write bits are cleared (I3b): each child now has two parents.
+/// Gives the empty table `copy` the children of `source`, which the caller holds one of several references to, and takes a
+/// reference on each (I3). On both sides the write bits are cleared (I3b): each child now has two parents.
 ///
 /// The caller installs the copy, flushes, and only then releases `source`. That release and the acquire in
 /// [`Count::is_exclusive`] carry the cleared bits to whoever is alone with `source` afterwards; clearing them later, or after
@@ -37,17 +37,15 @@ pub(crate) fn share_entries<'a>(
     copy: &Table,
     count: impl Fn(Entry) -> &'a Count,
 ) -> Result<(), Saturated> {
-    for index in 0..TABLE_ENTRIES {
+    let mut next = 0;
+    while let Some(index) = source.next_used(next) {
         let entry = source.load(index);
-        if is_empty(entry) {
-            copy.store(index, Entry::EMPTY);
-            continue;
-        }
         if let Err(full) = count(entry).acquire() {
             give_back(source, index, count);
             return Err(full);
         }
         copy.store(index, share_entry(source, index, entry));
+        next = index + 1;
     }
     Ok(())
 }
@@ -88,9 +86,10 @@ pub(crate) fn release_table(memory: &Memory, frame: Frame, level: u32) {
     loop {
         let Dying { frame, next } = work[depth];
         debug_assert_eq!(memory.meta(frame).kind(), Kind::Table);
-        let found = (next..TABLE_ENTRIES).find(|index| !is_empty(table(frame).load(*index)));
+        let meta = memory.meta(frame);
         // Few entries: the number in use says when to stop looking.
-        let Some(index) = found.filter(|_| memory.meta(frame).present() > 0) else {
+        let found = (meta.present() > 0).then(|| table(frame).next_used(next)).flatten();
+        let Some(index) = found else {
             memory.free_frame(frame);
             match depth.checked_sub(1) {
                 None => return,
@@ -98,7 +97,7 @@ pub(crate) fn release_table(memory: &Memory, frame: Frame, level: u32) {
             }
             continue;
         };
-        memory.meta(frame).add_present(-1);
+        meta.add_present(-1);
         work[depth].next = index + 1;
         let child = table(frame).load(index);
         if level as usize - depth == 1 {
