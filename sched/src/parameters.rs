@@ -125,6 +125,11 @@ impl Parameters {
             | (self.reset_on_fork as u32) << 24
     }
 
+    /// The nice value in a [packed](Self::pack) word.
+    pub(crate) fn nice_of(word: u32) -> Nice {
+        Nice::clamped((word >> 8 & 0xff) as i32 - 20)
+    }
+
     /// Undoes [`pack`](Self::pack).
     pub(crate) fn unpack(word: u32, slice: Nanos) -> Self {
         let discipline = match word & 0xff {
@@ -136,7 +141,7 @@ impl Parameters {
         };
         Self {
             discipline,
-            nice: Nice::clamped((word >> 8 & 0xff) as i32 - 20),
+            nice: Self::nice_of(word),
             priority: (word >> 16) as u8,
             reset_on_fork: word >> 24 & 1 != 0,
             slice,

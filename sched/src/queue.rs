@@ -35,6 +35,10 @@ impl<K: Ord, V> KeyedQueue<K, V> {
 
     /// Takes the value with the smallest key.
     pub fn pop(&mut self) -> Option<(K, V)> {
+        if self.heap.is_empty() {
+            // Most queues are, at most switches.
+            return None;
+        }
         self.heap.pop().map(|Reverse(entry)| (entry.key, entry.value))
     }
 

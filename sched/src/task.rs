@@ -7,7 +7,7 @@ use arch::cpu::{AtomicCpuMask, CpuId, CpuMask};
 use arch::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use arch::time::Nanos;
 
-use crate::parameters::Parameters;
+use crate::parameters::{Nice, Parameters};
 use crate::park::ParkState;
 use crate::policy::{Event, Memory};
 use crate::slots::Slot;
@@ -120,6 +120,12 @@ impl TaskCore {
         // SeqCst: see `Scheduler::refresh`.
         let word = self.parameters.load(Ordering::SeqCst);
         Parameters::unpack(word, Nanos(self.slice_ns.load(Ordering::SeqCst)))
+    }
+
+    /// Whether the task has a positive nice value: its time in user mode is counted apart.
+    pub fn is_nice(&self) -> bool {
+        // Relaxed: a statistic does not care when a change takes effect.
+        Parameters::nice_of(self.parameters.load(Ordering::Relaxed)) > Nice::default()
     }
 
     /// The CPUs that the task may run on.

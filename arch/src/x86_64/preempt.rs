@@ -21,16 +21,22 @@ pub fn disable() {
 
 /// Undoes one [`disable`]; preempts at once if that was the last one, a request is pending and interrupts are on.
 pub fn enable() {
-    let zero: u8;
-    // SAFETY: one instruction on this CPU's own counter.
+    debug_assert!((1..1 << 30).contains(&count()), "preemption enabled more often than disabled");
+    // SAFETY: one instruction on this CPU's own counter, and a jump.
     unsafe {
-        asm!("dec dword ptr gs:[{}]", "setz {}", const offset_of!(CpuArea, preempt_count),
-            out(reg_byte) zero, options(nostack));
+        asm!("dec dword ptr gs:[{}]", "jz {}", const offset_of!(CpuArea, preempt_count),
+            label {
+                if requested() {
+                    preempt_now();
+                }
+            },
+            options(nostack));
     }
-    debug_assert!(count() < 1 << 30, "preemption enabled more often than disabled");
-    if zero != 0
-        && requested()
-        && interrupts::enabled()
+}
+
+#[cold]
+fn preempt_now() {
+    if interrupts::enabled()
         && let Some(handlers) = super::handlers()
     {
         (handlers.preempt)();

@@ -83,15 +83,22 @@ impl Usage {
     /// Charges the time since the last change to the current mode and `thread`, and begins `next`. Returns what ended.
     pub(crate) fn enter(&self, next: Mode, thread: &Thread, now: Nanos) -> Mode {
         let mode = self.mode();
+        self.change(mode, next, thread, now);
+        mode
+    }
+
+    /// As [`enter`](Self::enter), for a caller who knows that the mode is `mode`: each system call changes it twice.
+    #[inline]
+    fn change(&self, mode: Mode, next: Mode, thread: &Thread, now: Nanos) {
+        debug_assert_eq!(self.mode(), mode, "the CPU is in another mode");
         let span = now.saturating_sub(Nanos(self.since.load(Ordering::Relaxed)));
         self.since.store(now.0, Ordering::Relaxed);
         self.mode.store(next as u8, Ordering::Relaxed);
         add(&self.spent[mode as usize], span);
-        if mode == Mode::User && thread.scheduling.task.parameters().nice > sched::Nice::default() {
+        if mode == Mode::User && thread.scheduling.task.is_nice() {
             add(&self.nice, span);
         }
         thread.scheduling.turn_clock(now, next.meter());
-        mode
     }
 
     /// The CPU switches threads.
@@ -130,16 +137,16 @@ pub fn charge_current() {
     arch::interrupts::restore(saved);
 }
 
-/// The current thread is about to enter user mode. Interrupts are off.
-pub fn enter_user_mode() {
+/// `thread`, the current one, is about to enter user mode. Interrupts are off.
+pub fn enter_user_mode(thread: &Thread) {
     let usage = &crate::scheduling::this_cpu_part().usage;
-    usage.enter(Mode::User, &task::current(), arch::clock::now());
+    usage.change(Mode::System, Mode::User, thread, arch::clock::now());
 }
 
-/// The current thread has come from user mode. Interrupts are off.
-pub fn leave_user_mode() {
+/// `thread`, the current one, has come from user mode. Interrupts are off.
+pub fn leave_user_mode(thread: &Thread) {
     let usage = &crate::scheduling::this_cpu_part().usage;
-    usage.enter(Mode::System, &task::current(), arch::clock::now());
+    usage.change(Mode::User, Mode::System, thread, arch::clock::now());
 }
 
 /// Only this CPU writes, so a load and a store replace the locked addition.

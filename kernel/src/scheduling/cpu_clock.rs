@@ -47,13 +47,20 @@ impl CpuClock {
 
     /// Charges the time since the last turn to the meter that ran, and lets `meter` run from `now` on.
     pub fn turn(&self, now: Nanos, meter: Meter) {
-        let (user, system) = self.sums(now);
+        let span = now.saturating_sub(Nanos(self.since.load(Ordering::Relaxed)));
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         // Pairs with the fence in `read`: who sees any of the stores below sees the odd version.
         fence(Ordering::Release);
-        self.user.store(user.0, Ordering::Relaxed);
-        self.system.store(system.0, Ordering::Relaxed);
+        // Only this CPU writes, so a load and a store replace the locked addition.
+        let charge = |sum: &AtomicU64| {
+            sum.store(sum.load(Ordering::Relaxed) + span.0, Ordering::Relaxed);
+        };
+        match self.meter.load(Ordering::Relaxed) {
+            meter if meter == Meter::User as u8 => charge(&self.user),
+            meter if meter == Meter::System as u8 => charge(&self.system),
+            _ => (),
+        }
         self.since.store(now.0, Ordering::Relaxed);
         self.meter.store(meter as u8, Ordering::Relaxed);
         self.version.store(version + 2, Ordering::Release);

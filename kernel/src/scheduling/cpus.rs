@@ -26,6 +26,9 @@ pub(crate) struct Cpu {
     pub(super) handoff: Handoff,
     /// Ended threads whose memory is to be freed: a list through [`ThreadCore::next_dead`](super::ThreadCore).
     pub(super) dead: SpinLock<Option<Arc<Thread>>, Irq>,
+    /// There may be some: asked on every way to user mode, where the lock would cost more than all else. Relaxed: set
+    /// with interrupts off by the CPU that looks.
+    pub(super) has_dead: AtomicBool,
     /// Where this CPU's time goes.
     pub usage: Usage,
 }
@@ -95,6 +98,7 @@ impl Cpu {
             timer_works: AtomicBool::new(false),
             handoff: Handoff::new(),
             dead: SpinLock::new(Rank::LEAF, None),
+            has_dead: AtomicBool::new(false),
             usage: Usage::new(),
         }
     }

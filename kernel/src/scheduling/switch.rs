@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::mem;
 
+use arch::sync::atomic::Ordering;
 use arch::{clock, interrupts, preempt, thread};
 use sched::{Fate, Leave, Switch, Switched};
 
@@ -191,6 +192,7 @@ pub fn spawn(thread: &Arc<Thread>) {
 /// Puts an ended thread on this CPU's list. Interrupts are off, so this is not the place to run its destructor.
 fn bury(this: &Cpu, thread: Arc<Thread>) {
     let mut dead = this.dead.lock();
+    this.has_dead.store(true, Ordering::Relaxed);
     // SAFETY: an ended thread is in the hands of the CPU that switched away from it; it is on no other list.
     unsafe { (*thread.scheduling.machine()).next_dead = dead.take() };
     *dead = Some(thread);
@@ -199,7 +201,13 @@ fn bury(this: &Cpu, thread: Arc<Thread>) {
 /// Frees the ended threads of this CPU. Where sleeping would be allowed too.
 pub(super) fn release_dead() {
     let this = this_cpu();
-    let mut next = this.dead.lock().take();
+    if !this.has_dead.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut dead = this.dead.lock();
+    this.has_dead.store(false, Ordering::Relaxed);
+    let mut next = dead.take();
+    drop(dead);
     while let Some(thread) = next {
         // SAFETY: the thread was taken off the list, so it is in this caller's hands.
         next = unsafe { (*thread.scheduling.machine()).next_dead.take() };

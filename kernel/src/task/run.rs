@@ -85,9 +85,9 @@ fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, I
     let mut interrupted = None;
     loop {
         prepare_for_user_mode(thread, &mut context, &mut interrupted)?;
-        cpu::enter_user_mode();
+        cpu::enter_user_mode(thread);
         let reason = enter_user(&mut context);
-        cpu::leave_user_mode();
+        cpu::leave_user_mode(thread);
         if let Exit::Interrupt { vector } = reason {
             // Acknowledged with interrupts off, as it came.
             arch::dispatch_interrupt(vector);
