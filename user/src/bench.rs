@@ -85,6 +85,7 @@ fn perform(options: &Options) -> ExitCode {
 fn run_here(case: &'static Case, options: &Options) {
     // Whatever happens to a case, it ends: the signal's default action kills the process.
     nix::unistd::alarm::set(options.timeout);
+    report::rehearse(case);
     let meter = Meter::new(case, options, Clock::new(options.mode));
     if let Err(failure) = (case.run)(&meter) {
         report::print(&Line::unsupported(case, "", &failure));

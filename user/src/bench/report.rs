@@ -121,8 +121,7 @@ impl<'a> Line<'a> {
 
 /// Prints a line, in one piece and at once.
 pub fn print(line: &Line) {
-    let written = serde_json::to_string(line).map_err(io::Error::from).and_then(|mut text| {
-        text.push('\n');
+    let written = text(line).and_then(|text| {
         io::stdout().write_all(text.as_bytes())?;
         io::stdout().flush()
     });
@@ -130,6 +129,27 @@ pub fn print(line: &Line) {
         eprintln!("bench: cannot write to standard output: {error}");
         std::process::exit(1);
     }
+}
+
+/// Does what printing does, except for the output.
+///
+/// It touches memory for the first time, which changes what there is to fork: rows after the first printed one would
+/// be of another process than the first.
+pub fn rehearse(case: &Case) {
+    let rehearsed = text(&Line::unsupported(case, "", &"a rehearsal".into())).and_then(|text| {
+        io::sink().write_all(text.as_bytes())?;
+        io::stdout().flush()
+    });
+    if let Err(error) = rehearsed {
+        eprintln!("bench: cannot write to standard output: {error}");
+    }
+}
+
+/// The line, with its end.
+fn text(line: &Line) -> io::Result<String> {
+    let mut text = serde_json::to_string(line)?;
+    text.push('\n');
+    Ok(text)
 }
 
 #[cfg(test)]
