@@ -16,8 +16,8 @@ use crate::sys;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "yield_pair",
-        description: "sched_yield(2) to another process of the same processor that yields as well, until \
-                      it is this one's turn again.",
+        description: "sched_yield(2) to another process of the same processor that yields as well: a turn \
+                      of each.",
         run: yield_pair,
     },
     Case {
@@ -47,18 +47,29 @@ const ROUNDS: u64 = 50;
 const PLAN: Plan = Plan { samples: 200, operations: ROUNDS };
 
 fn yield_pair(meter: &Meter) -> Result<(), Failure> {
+    /// Turns of the other process before anything is measured: a fair scheduler lets the younger one catch up.
+    const SETTLED: u64 = 2000;
     meter.row("", |row| {
         let cpu = cpus::first(1)?[0];
         cpus::pin(cpu)?;
+        let turns = SharedWords::new(1)?;
+        let turns = turns.word(0);
         let child = partner(cpu, || {
+            turns.fetch_add(1, Ordering::Relaxed);
             sys!(SYS_sched_yield)?;
             Ok(())
         })?;
-        row.sample(PLAN, || {
-            let start = ticks();
-            for _ in 0..ROUNDS {
+        let yield_until = |turn: u64| -> Result<(), Errno> {
+            while turns.load(Ordering::Relaxed) < turn {
                 sys!(SYS_sched_yield)?;
             }
+            Ok(())
+        };
+        yield_until(SETTLED)?;
+        row.sample(PLAN, || {
+            let before = turns.load(Ordering::Relaxed);
+            let start = ticks();
+            yield_until(before + ROUNDS)?;
             Ok(row.clock().since(start))
         })?;
         child.finish()?;
@@ -170,12 +181,32 @@ fn futexes(row: &Row, cpus: [usize; 2]) -> Result<(), Failure> {
     })
 }
 
+/// What the thread does: nothing.
+extern "C" fn thread(_argument: *mut libc::c_void) -> *mut libc::c_void {
+    std::ptr::null_mut()
+}
+
+/// pthread_create(3) and pthread_join(3), without what Rust's library adds to a thread.
+fn create_and_join() -> Result<(), Errno> {
+    let mut id = std::mem::MaybeUninit::uninit();
+    let null = std::ptr::null_mut();
+    // SAFETY: the function is one that threads may run, and needs no argument; the attributes are the default.
+    let error = unsafe { libc::pthread_create(id.as_mut_ptr(), std::ptr::null(), thread, null) };
+    if error != 0 {
+        return Err(Errno::from_raw(error));
+    }
+    // SAFETY: the thread was made, and is joined once.
+    match unsafe { libc::pthread_join(id.assume_init(), std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(Errno::from_raw(error)),
+    }
+}
+
 fn thread_create_join(meter: &Meter) -> Result<(), Failure> {
     meter.row("", |row| {
         row.sample(Plan { samples: 300, operations: 1 }, || {
             let start = ticks();
-            let thread = std::thread::Builder::new().spawn(|| {})?;
-            thread.join().map_err(|_| "the thread panicked")?;
+            create_and_join()?;
             Ok(row.clock().since(start))
         })
     });
