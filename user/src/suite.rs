@@ -13,6 +13,7 @@ mod support;
 mod asynchronous;
 mod cores;
 mod cow;
+mod cow_kernel;
 mod delivery;
 mod elf;
 mod events;
@@ -75,6 +76,7 @@ const AREAS: &[Area] = &[
     huge::AREA,
     faults::AREA,
     cow::AREA,
+    cow_kernel::AREA,
     threads::AREA,
     futex::AREA,
     signals::AREA,

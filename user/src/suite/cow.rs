@@ -8,10 +8,10 @@ use libc::{
 };
 
 use super::support::{
-    Child, Mapping, PAGE, Status, caught, child, exec_helper, exit_now, fault_of, in_child, nap,
-    peek, pipe, poke, read_all, record, until, wait_for,
+    Child, Mapping, PAGE, Status, child, exec_helper, fault_of, in_child, nap, peek, pipe, poke,
+    until, wait_for,
 };
-use crate::{fails, ok};
+use crate::ok;
 
 super::area!("cow":
     child_writes_stay_with_child,
@@ -24,15 +24,6 @@ super::area!("cow":
     shared_beside_private,
     private_file_mapping_is_copied,
     shared_file_mapping_is_not,
-    read_into_shared_page,
-    pipe_read_into_shared_page,
-    getdents_into_shared_page,
-    wait_status_into_shared_page,
-    futex_word_in_shared_page,
-    child_tid_into_shared_page,
-    signal_frame_on_shared_stack,
-    write_from_shared_page,
-    readv_across_pages,
     fork_with_many_mappings,
     many_children_write_the_same_page,
     chain_of_forks_keeps_each_generation,
@@ -69,7 +60,7 @@ fn child_writes_stay_with_child() {
 
 /// Forks a child that waits for `release`, then checks with `check`, while the parent does `change` in between.
 #[track_caller]
-fn while_child_waits(change: impl FnOnce(), check: impl FnOnce()) {
+pub(super) fn while_child_waits(change: impl FnOnce(), check: impl FnOnce()) {
     let (read_end, write_end) = pipe(0);
     let child = child(|| {
         ok!(SYS_read, read_end, &mut [0_u8; 1], 1);
@@ -170,7 +161,7 @@ fn shared_beside_private() {
     );
 }
 
-fn file(content: &[u8]) -> i32 {
+pub(super) fn file(content: &[u8]) -> i32 {
     std::fs::write("file", content).unwrap();
     ok!(SYS_open, c"file", libc::O_RDWR) as i32
 }
@@ -191,120 +182,6 @@ fn shared_file_mapping_is_not() {
     in_child(|| mapping.fill(3));
     assert!(mapping.is_all(3));
     assert!(std::fs::read("file").unwrap().iter().all(|byte| *byte == 3));
-}
-
-/// `write` makes the kernel write into the mapping's page, which must stay with whoever did it.
-#[track_caller]
-fn kernel_write_is_private(write: impl Fn(usize)) {
-    let mapping = Mapping::private(2);
-    mapping.fill(0xaa);
-    in_child(|| {
-        write(mapping.address());
-        assert!((0..64).any(|offset| mapping.get(offset) != 0xaa), "nothing was written");
-    });
-    assert!(mapping.is_all(0xaa), "the child's kernel wrote into the parent");
-    while_child_waits(
-        || write(mapping.address()),
-        || assert!(mapping.is_all(0xaa), "the parent's kernel wrote into the child"),
-    );
-    assert!(!mapping.is_all(0xaa));
-}
-
-fn read_into_shared_page() {
-    let fd = file(&[0x11; 100]);
-    kernel_write_is_private(|address| {
-        assert_eq!(ok!(SYS_pread64, fd, address, 50, 0), 50);
-    });
-}
-
-fn pipe_read_into_shared_page() {
-    kernel_write_is_private(|address| {
-        let (read_end, write_end) = pipe(0);
-        ok!(SYS_write, write_end, b"some text", 9);
-        assert_eq!(ok!(SYS_read, read_end, address, 9), 9);
-    });
-}
-
-fn getdents_into_shared_page() {
-    kernel_write_is_private(|address| {
-        let directory = ok!(SYS_open, c"/", libc::O_RDONLY | libc::O_DIRECTORY);
-        assert!(ok!(SYS_getdents64, directory, address, PAGE) > 0);
-    });
-}
-
-fn wait_status_into_shared_page() {
-    kernel_write_is_private(|address| {
-        let child = child(|| exit_now(3));
-        ok!(SYS_wait4, child.pid(), address, 0, 0);
-    });
-}
-
-fn futex_word_in_shared_page() {
-    let mapping = Mapping::private(1);
-    mapping.word(0).store(5, SeqCst);
-    in_child(|| {
-        // FUTEX_WAKE_OP: add 3 to the word. Private to this process, although the frame is shared.
-        let operation = 1 << 28 | 3 << 12;
-        ok!(SYS_futex, mapping.word(64), libc::FUTEX_WAKE_OP, 0, 0, mapping.address(), operation);
-        assert_eq!(mapping.word(0).load(SeqCst), 8);
-    });
-    assert_eq!(mapping.word(0).load(SeqCst), 5);
-    in_child(|| {
-        fails!(EAGAIN: SYS_futex, mapping.word(0), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 8, 0);
-        let soon = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        fails!(ETIMEDOUT: SYS_futex, mapping.word(0), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, 5, &soon);
-    });
-}
-
-fn child_tid_into_shared_page() {
-    let mapping = Mapping::private(1);
-    mapping.word(0).store(1, SeqCst);
-    let flags = libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD;
-    let pid = ok!(SYS_clone, flags, 0, 0, mapping.address(), 0);
-    if pid == 0 {
-        assert_eq!(mapping.word(0).load(SeqCst) as usize, ok!(SYS_getpid));
-        exit_now(0);
-    }
-    Child::from_pid(pid).success();
-    assert_eq!(mapping.word(0).load(SeqCst), 1);
-}
-
-fn signal_frame_on_shared_stack() {
-    record(libc::SIGUSR1, 0);
-    let below = std::hint::black_box([0x5a_u8; 4 * PAGE]);
-    in_child(|| {
-        for _ in 0..3 {
-            ok!(SYS_kill, ok!(SYS_getpid), libc::SIGUSR1);
-        }
-        assert_eq!(caught(libc::SIGUSR1), 3);
-    });
-    assert_eq!(caught(libc::SIGUSR1), 0);
-    assert!(below.iter().all(|byte| *byte == 0x5a));
-}
-
-fn write_from_shared_page() {
-    let mapping = Mapping::private(2);
-    mapping.fill(b'p');
-    let (read_end, write_end) = pipe(0);
-    in_child(|| {
-        mapping.fill(b'c');
-        ok!(SYS_write, write_end, mapping.address(), 3);
-    });
-    ok!(SYS_write, write_end, mapping.address(), 3);
-    ok!(SYS_close, write_end);
-    assert_eq!(read_all(read_end), b"cccppp");
-}
-
-fn readv_across_pages() {
-    let fd = file(&[7; 3 * PAGE]);
-    let mapping = Mapping::private(4);
-    mapping.fill(1);
-    in_child(|| {
-        let vectors = [[mapping.address() + 100, PAGE], [mapping.page(2) + 4000, 200]];
-        assert_eq!(ok!(SYS_preadv, fd, &vectors, 2, 0, 0), PAGE + 200);
-        assert_eq!((mapping.get(99), mapping.get(100), mapping.get(PAGE + 99)), (1, 7, 7));
-    });
-    assert!(mapping.is_all(1));
 }
 
 fn fork_with_many_mappings() {
