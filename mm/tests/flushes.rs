@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arch::addr::UserAddr;
 use common::watch::Watch;
@@ -206,6 +207,34 @@ fn a_moved_table_is_gone_from_its_old_place() {
     pair.assert_gone(BASE + PAGE);
     assert_eq!(pair.second.read(target + PAGE), Ok(2));
     assert_eq!(pair.second.read(BASE + SPAN), Ok(value(SPAN / PAGE)), "the next table stays");
+}
+
+/// As in I6, for a huge page of which a part is unmapped: CPU 2, which knows nothing, finds nothing either when CPU 1 is told
+/// to forget the whole.
+#[test]
+fn a_huge_page_is_gone_everywhere_before_its_parts_are_there() {
+    let machine = Machine::new(32 << 20);
+    let space = machine.space();
+    map(&space, BASE, SPAN / PAGE);
+    space.advise(at(BASE), SPAN, Advice::HugePages).expect("advised");
+    let mut users = [0, 1, 2].map(|cpu| machine.enter(&space, cpu));
+    users[0].write(BASE, 1).expect("writable");
+    users[1].read(BASE).expect("readable");
+    let interrupts = Arc::new(AtomicUsize::new(0));
+    let seen = interrupts.clone();
+    arch::simulation::Machine::current().observe_interrupts(move || {
+        if seen.fetch_add(1, Ordering::SeqCst) == 0 {
+            let found = arch::mmu::peek(arch::cpu::CpuId::new(2), at(BASE + PAGE).to_virt());
+            assert_eq!(found, None, "two sizes of one page");
+        }
+    });
+    users[0].take_turn();
+    space.unmap(at(BASE), PAGE).expect("unmapped");
+    assert!(interrupts.load(Ordering::SeqCst) > 0, "nobody was interrupted");
+    assert_eq!(users[1].read(BASE), Err(FaultError::MapErr));
+    assert_eq!(users[1].read(BASE + PAGE), Ok(0));
+    drop(users);
+    machine.audit(&[&space]);
 }
 
 /// The pages at the target go before others come, as in I6.

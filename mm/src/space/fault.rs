@@ -137,9 +137,6 @@ impl AddressSpace {
             let seen = table(path.leaf()).load(at);
             let step = self.plan(vma, address, access, seen)?;
             if let Some(resolved) = self.commit(&mut cursor, &path, vma, address, seen, step) {
-                if resolved == Resolved::Permitted && cursor.restored == 0 {
-                    add(&self.memory.count().spurious_faults, 1);
-                }
                 return Ok(resolved);
             }
         }
@@ -209,7 +206,10 @@ impl AddressSpace {
             return None;
         }
         match step {
-            Step::Permitted => Some(Resolved::Permitted),
+            Step::Permitted => {
+                add(&self.memory.count().spurious_faults, u64::from(cursor.restored == 0));
+                Some(Resolved::Permitted)
+            }
             Step::AllowWrites => {
                 // Relaxing: others need not know (I7). The path is exclusive, and so is the page, or it is shared on purpose.
                 table(leaf).set(at, EntryFlags::WRITABLE);

@@ -33,7 +33,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "I3: a copied table takes no reference on its children",
         file: "mm/src/table/node.rs",
-        text: "count(entry.frame()).acquire()",
+        text: "count(entry).acquire()",
         instead: "Ok::<(), Saturated>(())",
         killer: killer(
             Model,
@@ -241,8 +241,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "I8: mprotect gives write access to a shared page",
         file: "mm/src/table/entry.rs",
-        text: "meta.kind() == Kind::Anonymous && meta.count.is_exclusive();",
-        instead: "meta.kind() == Kind::Anonymous;",
+        text: "meta.kind() == Kind::Anonymous && meta.count.is_exclusive(),",
+        instead: "meta.kind() == Kind::Anonymous,",
         killer: killer(Simulation, "flushes", "protect_gives_no_write_access_to_what_is_shared"),
     },
     Mutant {
@@ -295,15 +295,15 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "I12: fork empties shared tables in place",
         file: "mm/src/space/fork.rs",
-        text: "                    cursor.own_edges(vma.range)?;\n",
+        text: "                cursor.own_edges(vma.range)?;\n",
         instead: "",
         killer: killer(Simulation, "basics", "advice_for_fork_is_followed"),
     },
     Mutant {
         name: "I12: truncation changes shared tables in place",
         file: "mm/src/space/unmap.rs",
-        text: "match cursor.own_edges(range) {",
-        instead: "match Ok::<(), OutOfMemory>(()) {",
+        text: "let owned = cursor.own_edges(range);",
+        instead: "let owned = Ok::<(), OutOfMemory>(());",
         killer: killer(Simulation, "flushes", "a_truncated_page_is_gone_on_every_cpu"),
     },
     Mutant {
@@ -326,5 +326,30 @@ pub const MUTANTS: &[Mutant] = &[
         text: "        range.object.mappers().register(&self.family);\n",
         instead: "",
         killer: killer(Simulation, "flushes", "a_truncated_page_is_gone_on_every_cpu"),
+    },
+    Mutant {
+        name: "H3: a huge page whose parts others have is taken for an exclusive one",
+        file: "mm/src/memory/huge.rs",
+        text: " && metas.all(|meta| meta.count.is_exclusive())",
+        instead: " && metas.all(|_| true)",
+        killer: killer(Simulation, "huge", "a_write_after_fork_copies_one_page"),
+    },
+    Mutant {
+        name: "H2: a block that is split gives others no references on its frames",
+        file: "mm/src/table/huge.rs",
+        text: "memory.acquire_each(first).map_err(|Saturated| OutOfMemory)?;",
+        instead: "let _ = Saturated;",
+        killer: killer(Simulation, "huge", "a_write_after_fork_copies_one_page"),
+    },
+    Mutant {
+        name: "H6: the parts of a huge page are mapped while others still reach the whole",
+        file: "mm/src/table/huge.rs",
+        text: "            self.gather.flush_now();\n",
+        instead: "",
+        killer: killer(
+            Simulation,
+            "flushes",
+            "a_huge_page_is_gone_everywhere_before_its_parts_are_there",
+        ),
     },
 ];
