@@ -31,12 +31,21 @@ PROGRAM ?=
 LINUX ?=
 SKIP ?= 50
 export ONLY SECONDS SEED ROUNDS CASES CASE SIZES SAMPLES QUICK PASSES ICOUNT_SMP PROGRAM LINUX SKIP
+POLICY ?= eevdf
+LOAD ?= mixed
+CPUS ?= 4
+POLICIES ?= eevdf,rr,mlfq
+LOADS ?= hogs,mixed,storm
+ifdef CMD
+export CMD
+endif
+export POLICY LOAD CPUS POLICIES LOADS
 export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
 
 VERBS := run test test-host test-linux test-linux-guest test-guest test-console \
          mutants torture torture-host \
          bench bench-fork bench-signal bench-sched bench-check profile \
-         soak-boot debug iso run-iso fmt lint prepush ci doc
+         soak-boot sim lab trace replay debug iso run-iso fmt lint prepush ci doc
 
 # Cases with a GiB of memory need room; a person's own choice stands.
 ifeq ($(origin MEM),file)
@@ -49,6 +58,10 @@ endif
 
 .PHONY: help clean $(VERBS)
 .DEFAULT_GOAL := help
+
+# The laboratory takes a list of numbers of processors; everything else takes one.
+lab: export LAB_SMP := $(SMP)
+lab: override SMP := 4
 
 $(VERBS):
 	@sh xtask/bootstrap.sh $@
@@ -79,6 +92,11 @@ help:
 	@echo '  make mutants           break the memory manager in many small ways; tests must notice'
 	@echo '                         (ONLY=I4 takes those whose name contains that)'
 	@echo '  make soak-boot         N boots in a row (200)'
+	@echo '  make sim               loads on the scheduler in virtual time: POLICY= LOAD= CPUS= SEED='
+	@echo '  make lab               loads as programs on Skein, policies compared: POLICIES= LOADS='
+	@echo '                         SMP= may be a list; the report is target/lab/report.html'
+	@echo '  make trace             runs CMD= on Skein; its trace for Perfetto in target/trace/'
+	@echo '  make replay            has POLICY= decide again what it decided while CMD= ran'
 	@echo '  make debug             QEMU waiting for gdb; GDB_SCRIPT= runs a script in it'
 	@echo '  make iso, run-iso      a BIOS and UEFI image by Limine (LIMINE_DIR=); boot it'
 	@echo '                         (FIRMWARE=bios or uefi)'

@@ -80,11 +80,11 @@ can_link() {
 missing_things() {
     if ! has cc; then echo cc libc; elif ! can_link; then echo libc; fi
     case $verb in
-    fmt | lint | prepush | doc | test-host | test-linux | iso) ;;
+    fmt | lint | prepush | doc | test-host | test-linux | iso | sim) ;;
     *) has "${QEMU:-qemu-system-x86_64}" || echo qemu ;;
     esac
     case $verb in
-    fmt | lint | prepush | doc | test-host | test-linux | bench* | profile) ;;
+    fmt | lint | prepush | doc | test-host | test-linux | bench* | profile | sim) ;;
     *) [ -n "${ROOTFS:-}" ] || has_busybox || echo busybox ;;
     esac
     case $verb in

@@ -10,13 +10,17 @@
 //! - [`shell`]: the small shell for root file systems without busybox.
 //! - [`suite`]: the guest test suite, with a harness of its own.
 //! - [`torture`]: storms of memory operations by processes and threads, for as long as one likes.
+//! - [`lab`]: loads as processes, to compare scheduling policies.
+//! - [`tracing`]: the kernel's recorder from a program's side.
 //! - [`mod@sys`]: system calls by number, without a C library in between.
 
 pub mod bench;
 pub mod first;
 pub mod init;
+pub mod lab;
 pub mod random;
 pub mod shell;
 pub mod suite;
 pub mod sys;
 pub mod torture;
+pub mod tracing;

@@ -10,6 +10,7 @@ mod console;
 mod debug;
 mod gates;
 mod iso;
+mod laboratory;
 mod linux;
 mod mutants;
 mod options;
@@ -74,6 +75,14 @@ enum Verb {
     SoakBoot(soak::SoakOptions),
     /// Boot under QEMU's gdb server, stopped before the first instruction
     Debug(debug::DebugOptions),
+    /// Run loads on the scheduler in virtual time
+    Sim(laboratory::SimOptions),
+    /// Run loads as real programs on Skein in QEMU, under one policy after the other
+    Lab(laboratory::LabOptions),
+    /// Run a command on Skein in QEMU and fetch the trace of it
+    Trace(laboratory::TraceOptions),
+    /// Have a policy decide again what it decided on Skein in QEMU
+    Replay(laboratory::ReplayOptions),
     /// Build a hybrid BIOS and UEFI image that boots by Limine
     Iso(iso::IsoOptions),
     /// Boot that image
@@ -128,6 +137,10 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::TestConsole(machine) => tests::console_only(&machine),
         Verb::SoakBoot(options) => soak::soak_boot(&options),
         Verb::Debug(options) => debug::debug(&options),
+        Verb::Sim(options) => laboratory::simulate(&options),
+        Verb::Lab(options) => laboratory::experiment(&options),
+        Verb::Trace(options) => laboratory::trace(&options),
+        Verb::Replay(options) => laboratory::replay(&options),
         Verb::Iso(options) => iso::build(&options).map(|_| ExitCode::SUCCESS),
         Verb::RunIso(options) => iso::run(&options),
         Verb::Bench(options) => bench::bench(&options, Comparison::All),

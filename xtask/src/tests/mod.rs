@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use crate::build::Profile;
 use crate::options::MachineOptions;
 use crate::qemu::Boot;
-use crate::{bench, run, session};
+use crate::{bench, laboratory, run, session};
 
 pub use counts::Counts;
 pub use guest::suite_on;
@@ -45,6 +45,7 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     total += torture::test(machine, boot, &TORTURE)?;
     total += session::on(machine, boot)?;
     total += boots::row(machine, boot, BOOTS);
+    total += laboratory::test(machine, boot);
     total += panic::test(machine, boot)?;
     total += debugger::test(machine, boot);
     total += bench::check(machine)?;

@@ -1,0 +1,274 @@
+//! The kernel's scheduling decisions, decided again: [`replay`].
+//!
+//! In a kernel booted with `record=decisions`, each queue's policy instance reports what it is told and what it answers, a
+//! [`Word`] each. A policy sees plain data and has no clock, so an instance of the same source, told the same in the same
+//! order, must answer the same. If it does not, the first answer that differs is named.
+//!
+//! A word is one or two records of the trace: `docs/trace.md` has their layout.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arch::cpu::CpuId;
+use arch::time::Nanos;
+use sched::TaskId;
+use sched::policy::{Event, Memory, Policy, PolicyKind, Setup, TaskView, Verdict};
+
+use crate::trace::{Trace, What};
+
+/// One record of the conversation, as it is in the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The CPU whose queue it is.
+    pub queue: usize,
+    /// What kind of record.
+    pub kind: Kind,
+    /// A byte more: the event, or a flag.
+    pub flag: u8,
+    /// The low half of a task's number.
+    pub task: u32,
+    /// The first value.
+    pub first: u64,
+    /// The second value.
+    pub second: u64,
+}
+
+/// The kinds of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A new instance begins; `first` is the seed.
+    Begin,
+    /// The second half of what is told of a task: its memory.
+    Memory,
+    /// `enqueue` or `reserve`d: `first` is weight (low half) and batch (bit 32), `second` the slice.
+    Enqueue,
+    /// `pick` answered the task (or none: flag 0) and the slice `first`; it was told the time `second`.
+    Pick,
+    /// `tick` was told `first` and answered: flag 0 go on for `second`, 1 reschedule.
+    Tick,
+    /// `preempts` answered the flag.
+    Preempts,
+    /// `leave` was told the event and answered the memory.
+    Leave,
+    /// `remove` was asked for the task and had it (flag 1) or not.
+    Remove,
+    /// `steal` gave the task up (flag 1) or none.
+    Steal,
+    /// `drain` gave the task up (flag 1) or none.
+    Drain,
+}
+
+impl Kind {
+    const ALL: [Self; 10] = [
+        Self::Begin,
+        Self::Memory,
+        Self::Enqueue,
+        Self::Pick,
+        Self::Tick,
+        Self::Preempts,
+        Self::Leave,
+        Self::Remove,
+        Self::Steal,
+        Self::Drain,
+    ];
+}
+
+impl Word {
+    /// Reads a record: `extra` holds the kind (low byte), the flag and the queue.
+    #[must_use]
+    pub fn read(extra: u32, task: u32, first: u64, second: u64) -> Option<Self> {
+        let kind = *Kind::ALL.get((extra & 0xf) as usize)?;
+        let (flag, queue) = ((extra >> 4 & 0xf) as u8, (extra >> 8) as usize);
+        Some(Self { queue, kind, flag, task, first, second })
+    }
+}
+
+/// The event with this number.
+fn event(number: u8) -> Option<Event> {
+    const ALL: [Event; 8] = [
+        Event::Spawned,
+        Event::Woken,
+        Event::Preempted,
+        Event::Yielded,
+        Event::Migrated,
+        Event::Blocked,
+        Event::MigratedAway,
+        Event::Exited,
+    ];
+    ALL.get(usize::from(number)).copied()
+}
+
+/// Where a policy answered something else than in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// When, in nanoseconds from the beginning of the trace.
+    pub time: u64,
+    /// On which CPU's queue.
+    pub queue: usize,
+    /// How many answers agreed before, on all queues.
+    pub agreed: u64,
+    /// What was asked.
+    pub question: String,
+    /// What the kernel's instance answered.
+    pub kernel: String,
+    /// What this one answers.
+    pub here: String,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time, queue, agreed, question, kernel, here } = self;
+        let milliseconds = *time as f64 / 1e6;
+        write!(
+            f,
+            "after {agreed} equal answers, at {milliseconds:.6} ms on CPU {queue}: {question}: \
+             the kernel answered {kernel}, the replay {here}"
+        )
+    }
+}
+
+/// What came out of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All answers were equal; so many.
+    Equal(u64),
+    /// The first that was not.
+    Diverged(Box<Divergence>),
+}
+
+/// One queue's instance, decided again.
+struct Instance {
+    policy: Box<dyn Policy>,
+    /// The first half of what is told of a task, until its memory follows.
+    half: Option<Word>,
+    /// The answer of `leave`, until the kernel's follows.
+    left: Option<Memory>,
+}
+
+/// Has the instances of `kind` decide again what the trace recorded.
+///
+/// # Errors
+/// If the trace does not hold a conversation from its beginning, or was recorded under another policy.
+pub fn replay(trace: &Trace, kind: &PolicyKind) -> anyhow::Result<Outcome> {
+    let mut instances: BTreeMap<usize, Instance> = BTreeMap::new();
+    let mut agreed = 0;
+    for entry in &trace.entries {
+        let What::Decision(word) = &entry.what else { continue };
+        if word.kind == Kind::Begin {
+            let setup = Setup { cpu: CpuId::new(word.queue), seed: word.first };
+            let mut policy = (kind.create)(setup);
+            anyhow::ensure!(policy.reserve(1 << 16), "no memory for the replay");
+            instances.insert(word.queue, Instance { policy, half: None, left: None });
+            continue;
+        }
+        // Without its beginning nothing is known of a queue.
+        let Some(instance) = instances.get_mut(&word.queue) else {
+            anyhow::bail!(
+                "the beginning of CPU {}'s queue was lost ({} records were); boot with a larger \
+                 trace=",
+                word.queue,
+                trace.lost
+            );
+        };
+        match instance.hear(word)? {
+            None => {}
+            Some((_, kernel, here)) if kernel == here => agreed += 1,
+            Some((question, kernel, here)) => {
+                let divergence = Divergence {
+                    time: entry.time,
+                    queue: word.queue,
+                    agreed,
+                    question,
+                    kernel,
+                    here,
+                };
+                return Ok(Outcome::Diverged(Box::new(divergence)));
+            }
+        }
+    }
+    anyhow::ensure!(agreed > 0, "the trace holds no decisions: boot with record=decisions");
+    Ok(Outcome::Equal(agreed))
+}
+
+/// A question, the kernel's answer, and the one given here.
+type Answer = (String, String, String);
+
+impl Instance {
+    /// Tells the policy `word`, and compares the answers, if it is a question.
+    fn hear(&mut self, word: &Word) -> anyhow::Result<Option<Answer>> {
+        let had =
+            |answer: bool, task: u32| if answer { format!("task {task}") } else { "none".into() };
+        let is_set = word.flag != 0;
+        Ok(match word.kind {
+            Kind::Begin => None,
+            Kind::Enqueue => {
+                self.half = Some(*word);
+                None
+            }
+            Kind::Memory => self.second_half(word)?,
+            Kind::Pick => {
+                let show = |task: String, slice: u64| format!("{task} for {slice} ns");
+                let kernel = show(had(is_set, word.task), word.first);
+                let pick = self.policy.pick(Nanos(word.second));
+                let here = show(
+                    had(pick.is_some(), pick.map_or(0, |pick| pick.task.id.0 as u32)),
+                    pick.map_or(0, |pick| pick.slice.0),
+                );
+                Some(("pick".into(), kernel, here))
+            }
+            Kind::Tick => {
+                let show = |go_on: bool, left: u64| {
+                    if go_on { format!("go on for {left} ns") } else { "reschedule".into() }
+                };
+                let here = match self.policy.tick(Nanos(word.first)) {
+                    Verdict::Continue(left) => show(true, left.0),
+                    Verdict::Reschedule => show(false, 0),
+                };
+                let question = format!("tick after {} ns", word.first);
+                Some((question, show(!is_set, word.second), here))
+            }
+            Kind::Preempts => {
+                let here = self.policy.preempts(TaskId(word.task.into()));
+                let question = format!("does task {} preempt?", word.task);
+                Some((question, is_set.to_string(), here.to_string()))
+            }
+            Kind::Leave => {
+                let event = event(word.flag).unwrap_or(Event::Blocked);
+                self.left = Some(self.policy.leave(event));
+                let here = self.left.take().unwrap_or_default();
+                let kernel = Memory([word.first, word.second]);
+                Some((format!("leave ({event:?})"), format!("{kernel:?}"), format!("{here:?}")))
+            }
+            Kind::Remove => {
+                let here = self.policy.remove(TaskId(word.task.into())).is_some();
+                Some((format!("remove task {}", word.task), is_set.to_string(), here.to_string()))
+            }
+            Kind::Steal | Kind::Drain => self.give_up(word, is_set),
+        })
+    }
+
+    /// Whom to give up depends on affinities that only the kernel knows: who was given up there must be there here.
+    fn give_up(&mut self, word: &Word, was_given: bool) -> Option<Answer> {
+        if !was_given {
+            return None;
+        }
+        let here = self.policy.remove(TaskId(word.task.into())).is_some();
+        let question = format!("give up task {}", word.task);
+        Some((question, "true".into(), here.to_string()))
+    }
+
+    fn second_half(&mut self, word: &Word) -> anyhow::Result<Option<Answer>> {
+        let Some(half) = self.half.take() else { anyhow::bail!("a memory without its task") };
+        let view = TaskView {
+            id: TaskId(half.task.into()),
+            slot: 0,
+            weight: half.first as u32,
+            batch: half.first >> 32 & 1 != 0,
+            slice: Nanos(half.second),
+            memory: Memory([word.first, word.second]),
+        };
+        let event = event(half.flag).unwrap_or(Event::Migrated);
+        self.policy.enqueue(view, event);
+        Ok(None)
+    }
+}
