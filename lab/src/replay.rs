@@ -16,10 +16,13 @@ use sched::policy::{Event, Memory, Policy, PolicyKind, Setup, TaskView, Verdict}
 
 use crate::trace::{Trace, What};
 
+/// Bits of a CPU's number in [`Word::queue`].
+const CPU_BITS: u32 = 9;
+
 /// One record of the conversation, as it is in the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// The CPU whose queue it is.
+    /// The queue: its CPU in the low [`CPU_BITS`] bits, and which policy's instance of it.
     pub queue: usize,
     /// What kind of record.
     pub kind: Kind,
@@ -117,7 +120,8 @@ pub struct Divergence {
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { time, queue, agreed, question, kernel, here } = self;
+        let queue = self.queue & ((1 << CPU_BITS) - 1);
+        let Self { time, agreed, question, kernel, here, .. } = self;
         let milliseconds = *time as f64 / 1e6;
         write!(
             f,
@@ -155,7 +159,8 @@ pub fn replay(trace: &Trace, kind: &PolicyKind) -> anyhow::Result<Outcome> {
     for entry in &trace.entries {
         let What::Decision(word) = &entry.what else { continue };
         if word.kind == Kind::Begin {
-            let setup = Setup { cpu: CpuId::new(word.queue), seed: word.first };
+            let setup =
+                Setup { cpu: CpuId::new(word.queue & ((1 << CPU_BITS) - 1)), seed: word.first };
             let mut policy = (kind.create)(setup);
             anyhow::ensure!(policy.reserve(1 << 16), "no memory for the replay");
             instances.insert(word.queue, Instance { policy, half: None, left: None });

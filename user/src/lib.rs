@@ -11,6 +11,7 @@
 //! - [`suite`]: the guest test suite, with a harness of its own.
 //! - [`torture`]: storms of memory operations by processes and threads, for as long as one likes.
 //! - [`lab`]: loads as processes, to compare scheduling policies.
+//! - [`schedtop`]: a live view of the scheduler.
 //! - [`tracing`]: the kernel's recorder from a program's side.
 //! - [`mod@sys`]: system calls by number, without a C library in between.
 
@@ -19,6 +20,7 @@ pub mod first;
 pub mod init;
 pub mod lab;
 pub mod random;
+pub mod schedtop;
 pub mod shell;
 pub mod suite;
 pub mod sys;

@@ -37,6 +37,8 @@ pub struct CommandLine {
     pub policy_seed: u64,
     /// `sched_test`: offer the policies that are there for tests.
     pub test_policies: bool,
+    /// `record=decisions`: the trace shows what scheduling policies are told and answer.
+    pub record_decisions: bool,
     /// `maxcpus=N`: start no more than this many CPUs.
     pub maximum_cpus: Option<usize>,
     /// `panic_test` or `panic_test=overflow`: how to die once everything runs.
@@ -57,6 +59,7 @@ impl CommandLine {
             trace_system_calls: false,
             policy: None,
             trace_records: None,
+            record_decisions: false,
             policy_seed: 0,
             test_policies: false,
             maximum_cpus: None,
@@ -90,6 +93,7 @@ impl CommandLine {
             ("strace", Some("1")) => self.trace_system_calls = true,
             ("strace", Some("0")) => self.trace_system_calls = false,
             ("sched", Some(policy)) => self.policy = Some(policy.into()),
+            ("record", Some("decisions")) => self.record_decisions = true,
             ("trace", Some(count)) => match count.parse() {
                 Ok(count) => self.trace_records = Some(count),
                 Err(_) => self.complaints.push(word),
@@ -156,12 +160,12 @@ mod tests {
     #[test]
     fn switches_are_recognised() {
         let line = CommandLine::parse(
-            "  strace=1 sched=rr sched_seed=7 panic_test trace=64 maxcpus=2 console=ttyS0 ",
+            "  strace=1 sched=rr sched_seed=7 panic_test trace=64 record=decisions maxcpus=2 console=ttyS0 ",
         );
         assert!(line.trace_system_calls);
         assert_eq!(line.panic_test, Some(PanicTest::Assertion));
         assert_eq!((line.policy.as_deref(), line.maximum_cpus), (Some("rr"), Some(2)));
-        assert_eq!(line.trace_records, Some(64));
+        assert_eq!((line.trace_records, line.record_decisions), (Some(64), true));
         assert_eq!((line.policy_seed, line.test_policies), (7, false));
         assert!(line.arguments.is_empty() && line.complaints.is_empty());
     }

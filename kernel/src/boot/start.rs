@@ -47,6 +47,9 @@ pub unsafe fn start(boot: &'static BootInfo) -> ! {
     if !trace::initialize(arch::cpu_count(), records) && records > 0 {
         log_warn!("no memory for a trace of {records} records per CPU");
     }
+    if line.record_decisions {
+        trace::decisions::enable();
+    }
     initialize_scheduling(&line);
     scheduling::adopt_cpu(idle_thread(CpuId::BOOT));
     initialize_devices();

@@ -13,6 +13,7 @@ use super::switch::Handoff;
 use crate::cpu::Usage;
 use crate::task::Thread;
 use crate::time::TimerQueue;
+use crate::trace::decisions;
 
 /// One CPU's part.
 pub(crate) struct Cpu {
@@ -46,7 +47,7 @@ static CPUS: Once<Cpus> = Once::new();
 /// default policy is used. Policies that leave something to chance start from `seed`.
 pub fn initialize(count: usize, policy_name: Option<&str>, seed: u64) -> bool {
     let asked = policy_name.map(policy::find);
-    let kind = asked.flatten().unwrap_or_else(policy::default);
+    let kind = decisions::recorded(asked.flatten().unwrap_or_else(policy::default));
     CPUS.call_once(|| Cpus {
         scheduler: Scheduler::with_seed(count, kind, seed),
         cpus: PerCpu::new(count, |_| Cpu::new()),

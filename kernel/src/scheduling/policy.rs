@@ -9,6 +9,7 @@ use sched::{Replaced, Resched};
 use super::cpus::scheduler;
 use super::preemption::carry_out;
 use crate::errno::{Errno, Result};
+use crate::trace::decisions;
 
 /// The broken policy may be chosen (`sched_test` on the command line).
 static TESTING: AtomicBool = AtomicBool::new(false);
@@ -45,7 +46,7 @@ pub fn set_policy(name: &str) -> Result<()> {
 /// Replaces the policy by `kind`.
 pub(super) fn replace(kind: &'static PolicyKind) -> Result<()> {
     preempt::disable();
-    let replaced = scheduler().replace_policy(kind);
+    let replaced = scheduler().replace_policy(decisions::recorded(kind));
     let outcome = replaced.map(tell).map_err(|_| Errno::ENOMEM);
     preempt::enable();
     outcome

@@ -18,6 +18,7 @@ use spin::Once;
 
 use crate::task;
 
+pub mod decisions;
 mod event;
 pub mod file;
 mod report;
@@ -61,10 +62,15 @@ pub fn wants(event: Event) -> bool {
 
 /// Records `event` of thread `subject` on this CPU.
 pub fn record(event: Event, subject: task::Tid, first: u64, second: u64) {
+    let head = u64::from(event as u8) | u64::from(subject.as_u32()) << 32;
+    record_words(event, head, first, second);
+}
+
+/// As [`record`], with a head word whose subject is no thread id.
+fn record_words(event: Event, head: u64, first: u64, second: u64) {
     if wants(event)
         && let Some(rings) = RINGS.get()
     {
-        let head = u64::from(event as u8) | u64::from(subject.as_u32()) << 32;
         // The position belongs to this CPU until the record is written.
         preempt::disable();
         rings.this().push(Record { time: clock::ticks(), head, first, second });

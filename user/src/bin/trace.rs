@@ -8,6 +8,8 @@ use user::{init, tracing};
 
 const HELP: &str = "\
 Usage: trace run COMMAND...   runs the command in a shell, then sends the trace of it
+       trace record COMMAND...
+                              the same, with what was recorded since boot
        trace send             sends the trace of what happened last
        trace on|off|clear     switches the recorder on or off, or begins anew
        trace calls            records system calls, too
@@ -24,7 +26,13 @@ fn main() -> ExitCode {
             print!("{HELP}");
             return ExitCode::SUCCESS;
         }
-        ["run", command @ ..] if !command.is_empty() => run(&command.join(" ")),
+        ["run", command @ ..] if !command.is_empty() => {
+            tracing_begins().and_then(|()| run(&command.join(" ")))
+        }
+        ["record", command @ ..] if !command.is_empty() => {
+            mount_if_first();
+            run(&command.join(" "))
+        }
         ["send"] => tracing::send(&mut std::io::stdout().lock()),
         [word @ ("on" | "off" | "clear" | "calls")] => tracing::tell(word),
         ["mark", text] => tracing::tell(&format!("mark {text}")),
@@ -44,12 +52,20 @@ fn main() -> ExitCode {
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs `command` between two marks, and sends what was recorded.
-fn run(command: &str) -> std::io::Result<()> {
+fn mount_if_first() {
     if getpid() == Pid::from_raw(1) {
         init::mounts::mount_all();
     }
-    tracing::tell("clear")?;
+}
+
+/// Forgets what was recorded before.
+fn tracing_begins() -> std::io::Result<()> {
+    mount_if_first();
+    tracing::tell("clear")
+}
+
+/// Runs `command` between two marks, and sends what was recorded.
+fn run(command: &str) -> std::io::Result<()> {
     tracing::tell("mark begin")?;
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", command]).env("PATH", "/bin:/sbin:/usr/bin:/usr/sbin:/tests");

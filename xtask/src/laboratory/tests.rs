@@ -5,6 +5,7 @@ use lab::chrome;
 use lab::metrics::Metrics;
 use lab::replay::{self, Outcome};
 
+use super::tracing::Since;
 use super::{guest, tracing};
 use crate::options::MachineOptions;
 use crate::progress::Stage;
@@ -41,7 +42,7 @@ pub fn test(machine: &MachineOptions, boot: &Boot) -> Counts {
 
 /// A trace becomes JSON that Perfetto opens, with the command's processes in it.
 fn trace(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<()> {
-    let trace = tracing::fetch(machine, boot, COMMAND, |_| ())?;
+    let trace = tracing::fetch(machine, boot, Since::Begin, COMMAND, |_| ())?;
     let checked = chrome::check(&chrome::to_json(&trace))?;
     ensure!(checked.slices > 20 && checked.arrows > 0, "the trace is poor: {checked:?}");
     let names = trace.final_names();
@@ -55,7 +56,7 @@ fn trace(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<()> {
 fn replay(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<()> {
     let kind = lab::simulator::policy("eevdf")?;
     let machine = tracing::recording(machine, "eevdf");
-    let trace = tracing::fetch(&machine, boot, COMMAND, |_| ())?;
+    let trace = tracing::fetch(&machine, boot, Since::Boot, COMMAND, |_| ())?;
     match replay::replay(&trace, kind)? {
         Outcome::Equal(answers) => ensure!(answers > 100, "only {answers} answers"),
         Outcome::Diverged(divergence) => anyhow::bail!("{divergence}"),

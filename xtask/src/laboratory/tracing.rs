@@ -29,7 +29,7 @@ const DECISION_RECORDS: u32 = 1 << 18;
 pub fn trace(options: &TraceOptions) -> anyhow::Result<ExitCode> {
     let boot = run::direct_boot(&options.machine, Profile::Release)?;
     let machine = options.machine.with_parameter(&format!("trace={TRACE_RECORDS}"));
-    let trace = fetch(&machine, &boot, &options.command, |line| println!("{line}"))?;
+    let trace = fetch(&machine, &boot, Since::Begin, &options.command, |line| println!("{line}"))?;
     let json = chrome::to_json(&trace);
     let checked = chrome::check(&json).context("the JSON is not what Perfetto reads")?;
     let directory = workspace::target().join("trace");
@@ -60,7 +60,7 @@ pub fn replay(options: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let kind = simulator::policy(&options.policy)?;
     let boot = run::direct_boot(&options.machine, Profile::Release)?;
     let machine = recording(&options.machine, &options.policy);
-    let trace = fetch(&machine, &boot, &options.command, |line| println!("{line}"))?;
+    let trace = fetch(&machine, &boot, Since::Boot, &options.command, |line| println!("{line}"))?;
     match lab::replay::replay(&trace, kind)? {
         Replayed::Equal(answers) => {
             println!("\n{answers} answers of {}, all equal in the replay", options.policy);
@@ -81,6 +81,15 @@ pub fn recording(machine: &MachineOptions, policy: &str) -> MachineOptions {
         .with_parameter(&format!("trace={DECISION_RECORDS}"))
 }
 
+/// What a trace holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// Everything since the kernel started.
+    Boot,
+    /// What happens from the command's beginning on.
+    Begin,
+}
+
 /// Boots, runs `command` and returns the trace of it; every other line of the console goes to `show`.
 ///
 /// # Errors
@@ -88,11 +97,16 @@ pub fn recording(machine: &MachineOptions, policy: &str) -> MachineOptions {
 pub fn fetch(
     machine: &MachineOptions,
     boot: &Boot,
+    since: Since,
     command: &str,
     mut show: impl FnMut(&str),
 ) -> anyhow::Result<Trace> {
     ensure!(!command.contains('"'), "CMD must not hold double quotes; single ones will do");
-    let machine = machine.with_init(&format!("/bin/trace run \"{command}\""));
+    let verb = match since {
+        Since::Boot => "record",
+        Since::Begin => "run",
+    };
+    let machine = machine.with_init(&format!("/bin/trace {verb} \"{command}\""));
     let machine = machine.with_parameter("loglevel=4");
     let mut guest = run::start(&machine, &boot.for_machine(&machine), &qemu::Console::Pipes)?;
     let (input, output) = guest.take_console()?;
