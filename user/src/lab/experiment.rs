@@ -1,5 +1,7 @@
 //! One load from beginning to end: [`run`]; and what a switch costs: [`switch_cost`].
 
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use loads::Load;
@@ -92,14 +94,18 @@ fn open_channels(count: usize) -> Result<Channels, sys::Errno> {
     (0..count).map(open).collect()
 }
 
+/// What was achieved, by task; the tasks that others spawned are added up by group.
 fn progress(load: &Load, shared: &Shared) -> Vec<Progress> {
-    use std::sync::atomic::Ordering::Relaxed;
-    let rows = shared.slots().map(|(group, index, slot)| Progress {
-        task: format!("{}-{index}", load.groups[group].name),
-        rounds: slot.rounds.load(Relaxed),
-        missed: slot.missed.load(Relaxed),
-    });
-    rows.collect()
+    let mut rows: BTreeMap<(usize, usize), (u64, u64)> = BTreeMap::new();
+    for (group, index, slot) in shared.slots() {
+        let index = if load.groups[group].count == 0 { 0 } else { index };
+        let row = rows.entry((group, index)).or_default();
+        row.0 += slot.rounds.load(Ordering::Relaxed);
+        row.1 += slot.missed.load(Ordering::Relaxed);
+    }
+    let name = |(group, index): (usize, usize)| format!("{}-{index}", load.groups[group].name);
+    let rows = rows.into_iter();
+    rows.map(|(task, (rounds, missed))| Progress { task: name(task), rounds, missed }).collect()
 }
 
 /// Puts this process into a scheduling class, if it may.
