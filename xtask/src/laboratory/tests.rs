@@ -17,7 +17,7 @@ use crate::workspace;
 const COMMAND: &str = "ls -lR /bin | sort | wc -l; spin 1 & spin 1; wait";
 /// The policies that are compared, and the load.
 const POLICIES: [&str; 3] = ["eevdf", "rr", "mlfq"];
-const LOAD: &str = "pipes";
+const LOAD: &str = "mixed";
 
 /// Runs all three.
 pub fn test(machine: &MachineOptions, boot: &Boot) -> Counts {
