@@ -132,7 +132,8 @@ fn write(environment: &Environment, cases: &[Case], rows: &[Row]) -> anyhow::Res
     let directory = output_directory()?;
     let plots = report::plots::all(rows)?;
     for plot in &plots {
-        let path = directory.join(format!("{}.svg", plot.case.replace(' ', "-")));
+        let name = format!("{}-{}.svg", plot.case, plot.pass.name()).replace(' ', "-");
+        let path = directory.join(name);
         std::fs::write(&path, &plot.svg)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }

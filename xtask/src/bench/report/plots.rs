@@ -22,6 +22,8 @@ const COLOURS: [RGBColor; 2] = [RGBColor(214, 122, 30), RGBColor(28, 100, 180)];
 pub struct Plot {
     /// Which group it belongs to.
     pub group: Group,
+    /// What was counted.
+    pub pass: Pass,
     /// The case.
     pub case: String,
     /// The picture.
@@ -47,9 +49,9 @@ impl Group {
     #[must_use]
     pub fn heading(self) -> &'static str {
         match self {
-            Self::Size => "Latency against resident size",
+            Self::Size => "Against resident size",
             Self::Scaling => "Several at once",
-            Self::Distribution => "Distribution of latency",
+            Self::Distribution => "Distribution of single samples",
         }
     }
 }
@@ -71,24 +73,22 @@ pub fn all(rows: &[Row]) -> anyhow::Result<Vec<Plot>> {
     }
     let mut plots = Vec::new();
     for (pass, case) in cases {
-        if pass != Pass::Time {
-            continue;
-        }
         let of_case =
             || rows.iter().filter(|row| row.subject.pass == pass && row.subject.case == case);
         for group in [Group::Size, Group::Scaling] {
             let series = against_parameter(of_case(), group);
             if series.iter().any(|(_, points)| points.len() >= 3) {
-                let svg = draw(case, group, &series)?;
-                plots.push(Plot { group, case: case.to_owned(), svg });
+                let svg = draw(case, pass, group, &series)?;
+                plots.push(Plot { group, pass, case: case.to_owned(), svg });
             }
         }
         for row in of_case() {
             let series = distribution(row);
             if series.iter().any(|(_, points)| points.len() >= 3) {
                 let case = format!("{case} {}", row.subject.parameter).trim().to_owned();
-                let svg = draw(&case, Group::Distribution, &series)?;
-                plots.push(Plot { group: Group::Distribution, case, svg });
+                let group = Group::Distribution;
+                let svg = draw(&case, pass, group, &series)?;
+                plots.push(Plot { group, pass, case, svg });
             }
         }
     }
@@ -140,7 +140,12 @@ fn distribution(row: &Row) -> Vec<Series> {
 }
 
 /// Draws the series of one plot.
-fn draw(title: &str, group: Group, series: &[Series]) -> anyhow::Result<String> {
+fn draw(case: &str, pass: Pass, group: Group, series: &[Series]) -> anyhow::Result<String> {
+    let unit = match pass {
+        Pass::Time => "ns",
+        Pass::Instructions => "instructions",
+    };
+    let title = &format!("{case}: {}", pass.name());
     let points = || series.iter().flat_map(|(_, points)| points);
     let x = bounds(points().map(|&(x, _)| x));
     let y = bounds(points().map(|&(_, y)| y));
@@ -150,8 +155,8 @@ fn draw(title: &str, group: Group, series: &[Series]) -> anyhow::Result<String> 
             series,
             (x.0..x.1).log_scale(),
             0.0..101.0,
-            ["latency", "samples up to it"],
-            [&|x| table::value(*x, "ns"), &|y| format!("{y:.0} %")],
+            ["one sample", "samples up to it"],
+            [&|x| table::value(*x, unit), &|y| format!("{y:.0} %")],
         ),
         Group::Size => drawn(
             title,
@@ -159,7 +164,7 @@ fn draw(title: &str, group: Group, series: &[Series]) -> anyhow::Result<String> 
             (x.0..x.1).log_scale(),
             (y.0..y.1).log_scale(),
             ["resident MiB", "median"],
-            [&|x| format!("{x:.0}"), &|y| table::value(*y, "ns")],
+            [&|x| format!("{x:.0}"), &|y| table::value(*y, unit)],
         ),
         Group::Scaling => drawn(
             title,
@@ -167,7 +172,7 @@ fn draw(title: &str, group: Group, series: &[Series]) -> anyhow::Result<String> 
             0.0..x.1,
             0.0..y.1,
             ["processes, threads or busy processors", "median"],
-            [&|x| format!("{x:.0}"), &|y| table::value(*y, "ns")],
+            [&|x| format!("{x:.0}"), &|y| table::value(*y, unit)],
         ),
     }
 }
