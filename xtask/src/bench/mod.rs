@@ -106,20 +106,18 @@ fn show(environment: &Environment, rows: &[Row]) {
     if !reasons.is_empty() {
         println!("\nnot supported:\n    {}", reasons.join("\n    "));
     }
-    let slower: Vec<String> = rows
-        .iter()
-        .filter(|row| row.ratio.is_some_and(|ratio| ratio.is_slower()))
-        .map(|row| {
-            let subject = &row.subject;
-            format!("{} {} ({})", subject.case, subject.parameter, subject.pass.name())
-        })
-        .collect();
+    let slower: Vec<&Row> = rows.iter().filter(|row| table::mark(row) == table::SLOWER).collect();
     if !slower.is_empty() {
-        println!(
-            "\nSkein is slower in {} rows; `make profile CASE=...` shows why:\n    {}",
-            slower.len(),
-            slower.join("\n    ")
-        );
+        println!("\nSkein is slower in these rows; `make profile CASE=...` shows why:");
+    }
+    for pass in [Pass::Time, Pass::Instructions] {
+        let of_pass = slower.iter().filter(|row| row.subject.pass == pass);
+        let names: Vec<String> = of_pass
+            .map(|row| format!("{} {}", row.subject.case, row.subject.parameter).trim().to_owned())
+            .collect();
+        if !names.is_empty() {
+            println!("    {}: {}", pass.name(), names.join(", "));
+        }
     }
     println!();
     for (name, value) in environment.lines() {

@@ -60,7 +60,12 @@ impl Session {
                     take(record, self.start.elapsed());
                 }
                 Ok(None) => break,
-                Err(hang) => return Ok(Ending::Early(format!("{hang:#}"))),
+                Err(hang) => {
+                    // Its last words are in the log.
+                    let sentence = format!("{hang:#}");
+                    let (reason, _) = sentence.split_once(';').unwrap_or((&sentence, ""));
+                    return Ok(Ending::Early(reason.to_owned()));
+                }
             }
         }
         let outcome = self.guest.wait()?;

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::results::{Ratio, Row, Side};
 
 /// What stands beside a row where Skein is slower.
-const SLOWER: &str = "SLOWER";
+pub const SLOWER: &str = "SLOWER";
 /// And where the spread leaves open which of them is.
 const EVEN: &str = "even";
 
@@ -38,22 +38,25 @@ pub fn table(rows: &[Row]) -> String {
     table.trim_fmt()
 }
 
-/// The reasons behind the cells that say no more than that a case is not supported.
+/// The reasons behind the cells that say no more than that a case is not supported: each once, with
+/// the kernels and the rows that it is about.
 #[must_use]
 pub fn reasons(rows: &[Row]) -> Vec<String> {
-    let mut reasons: Vec<String> = Vec::new();
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
     for row in rows {
         for (kernel, side) in [("Linux", &row.linux), ("Skein", &row.skein)] {
             if let Side::Unsupported(reason) = side {
-                let case = format!("{} {}", row.subject.case, row.subject.parameter);
-                let reason = format!("{}, {kernel}: {reason}", case.trim());
-                if !reasons.contains(&reason) {
-                    reasons.push(reason);
+                let reason = format!("{kernel}: {reason}");
+                let name = format!("{} {}", row.subject.case, row.subject.parameter);
+                let name = name.trim().to_owned();
+                match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                    Some((_, names)) => names.push(name),
+                    None => reasons.push((reason, vec![name])),
                 }
             }
         }
     }
-    reasons
+    reasons.into_iter().map(|(reason, names)| format!("{reason}: {}", names.join(", "))).collect()
 }
 
 /// The mark of a row: nothing where Skein is faster.
@@ -161,7 +164,7 @@ mod tests {
         assert_eq!(mark(&rows[0]), SLOWER);
         assert_eq!(mark(&rows[1]), EVEN);
         assert_eq!(mark(&rows[2]), "");
-        assert_eq!(reasons(&rows), ["fork_call 1 MiB, Skein: ENOSYS"]);
+        assert_eq!(reasons(&rows), ["Skein: ENOSYS: fork_call 1 MiB"]);
         let text = table(&rows);
         assert_eq!(text.matches("fork_call").count(), 1);
         assert!(text.contains("±10 %") && text.contains("unsupported"));
