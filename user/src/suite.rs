@@ -24,6 +24,7 @@ mod files;
 mod futex;
 mod huge;
 mod identity;
+mod locking;
 mod memory;
 mod paths;
 mod pipes;
@@ -74,6 +75,7 @@ const AREAS: &[Area] = &[
     exec_formats::AREA,
     memory::AREA,
     huge::AREA,
+    locking::AREA,
     faults::AREA,
     cow::AREA,
     cow_kernel::AREA,

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use arch::addr::{PAGE_SIZE, UserAddr};
 use arch::context::Access;
 
-use super::{AddressSpace, State, range_argument};
+use super::{AddressSpace, State, range_argument, wraps};
 use crate::error::{FaultError, MmError};
 use crate::object::ObjectError;
 use crate::table::cursor::Cursor;
@@ -24,6 +24,8 @@ pub enum Advice {
     WillNeed,
     /// `MADV_DONTNEED`: drop pages; private ones read as zeros or as the file afterwards.
     DontNeed,
+    /// `MADV_DONTNEED_LOCKED`: the same, of locked memory too.
+    DontNeedLocked,
     /// `MADV_FREE`: private anonymous pages may be dropped; they are, at once.
     Free,
     /// `MADV_REMOVE`: punch a hole into the object.
@@ -62,9 +64,12 @@ impl AddressSpace {
         if length == 0 && start.is_page_aligned() {
             return Ok(());
         }
+        if wraps(start, length) {
+            return Err(MmError::InvalidArgument);
+        }
         let range = range_argument(start, length)?;
         match advice {
-            Advice::DontNeed | Advice::Free => self.discard(range, advice),
+            Advice::DontNeed | Advice::DontNeedLocked | Advice::Free => self.discard(range, advice),
             Advice::Remove => self.remove_from_objects(range),
             Advice::PopulateRead => self.populate_now(range, Access::Read),
             Advice::PopulateWrite => self.populate_now(range, Access::Write),
@@ -109,11 +114,11 @@ impl AddressSpace {
     ) -> Result<(), MmError> {
         self.note_peak(&mut state.totals);
         for vma in state.areas.overlapping(range) {
-            let wrong = match advice {
-                Advice::Free => vma.is_shared() || vma.object_at(vma.start()).is_some(),
-                _ => vma.flags.contains(VmaFlags::LOCKED),
-            };
-            if wrong {
+            let locked = vma.flags.contains(VmaFlags::LOCKED);
+            let anonymous = !vma.is_shared() && vma.object_at(vma.start()).is_none();
+            if (locked && advice != Advice::DontNeedLocked)
+                || (advice == Advice::Free && !anonymous)
+            {
                 return Err(MmError::InvalidArgument);
             }
             let Some(part) = vma.range.intersect(&range) else { continue };

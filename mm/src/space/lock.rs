@@ -2,7 +2,7 @@
 
 use arch::addr::UserAddr;
 
-use super::{AddressSpace, Limits, State};
+use super::{AddressSpace, Limits, State, wraps};
 use crate::error::MmError;
 use crate::vma::{Range, VmaFlags, page_align_up};
 
@@ -130,9 +130,15 @@ impl AddressSpace {
     }
 
     /// Makes every page of the areas in `range` present.
+    ///
+    /// # Errors
+    /// `NoMemory` where that is impossible: no memory, no access, past the end of an object.
     pub(super) fn populate_areas(&self, range: Range) -> Result<(), MmError> {
         let areas = self.state.read().areas.clone();
         for vma in areas.overlapping(range) {
+            if vma.protection.is_empty() {
+                return Err(MmError::NoMemory);
+            }
             if let Some(part) = vma.range.intersect(&range) {
                 self.populate(part, vma.protection).map_err(|_| MmError::NoMemory)?;
             }
@@ -155,6 +161,9 @@ fn covering(start: UserAddr, length: u64) -> Result<Option<Range>, MmError> {
     let length = page_align_up(length).ok_or(MmError::InvalidArgument)?;
     if length == 0 {
         return Ok(None);
+    }
+    if wraps(start.page_start(), length) {
+        return Err(MmError::InvalidArgument);
     }
     Range::of_length(start.page_start(), length).map(Some).ok_or(MmError::NoMemory)
 }

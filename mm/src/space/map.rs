@@ -120,7 +120,8 @@ impl AddressSpace {
     /// unless memory runs out, which is no error (as on Linux). Flushes if it replaces something.
     ///
     /// # Errors
-    /// Those of `mmap(2)`: `InvalidArgument`, `NoMemory`, `NotPermitted` (below [`MIN_ADDRESS`]), `Exists`, `AccessDenied`,
+    /// Those of `mmap(2)`: `InvalidArgument`, `NoMemory`, `NotPermitted` (below [`MIN_ADDRESS`], or
+    /// `LOCKED` where nothing may be locked), `Exists`, `AccessDenied`,
     /// `LockLimit`, `Overflow`.
     pub fn map(&self, request: &MapRequest, limits: &Limits) -> Result<UserAddr, MmError> {
         let length = page_align_up(request.length).ok_or(MmError::NoMemory)?;
@@ -129,6 +130,9 @@ impl AddressSpace {
         }
         if length > USER_END {
             return Err(MmError::NoMemory);
+        }
+        if request.options.contains(MapOptions::LOCKED) && limits.locked == 0 {
+            return Err(MmError::NotPermitted);
         }
         let draft = self.draft(request, length)?;
         let mut gather = self.gather();

@@ -55,7 +55,7 @@ use crate::memory::{Content, Kind, Memory};
 use crate::object::Family;
 use crate::table::gather::Gather;
 use crate::vma::tree::Tree;
-use crate::vma::{Range, VmaFlags};
+use crate::vma::{Range, VmaFlags, page_align_up};
 use usage::Totals;
 
 /// Lowest address that may be mapped, so that a null pointer with an offset faults (`vm.mmap_min_addr`).
@@ -221,4 +221,10 @@ fn range_argument(start: UserAddr, length: u64) -> Result<Range, MmError> {
         return Err(MmError::InvalidArgument);
     }
     Range::of_length(start, length).ok_or(MmError::NoMemory)
+}
+
+/// Whether `length` bytes from `start` on, rounded up to pages, run past the last number: never right, whereas a range that
+/// only leaves user space has a hole.
+fn wraps(start: UserAddr, length: u64) -> bool {
+    page_align_up(length).and_then(|length| start.as_u64().checked_add(length)).is_none()
 }
