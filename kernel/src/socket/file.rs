@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use linux_raw_sys::ioctl;
 
 use super::calls::transfer;
+use super::collect;
 use super::unix::{Kind, Phase, Socket};
 use crate::errno::{Errno, Result};
 use crate::fs::{File, FileOperations, PollEvents, PollTable, SignalOwner, Sink, Source, Special};
@@ -61,5 +62,6 @@ impl FileOperations for SocketFile {
 
     fn release(&self, _file: &File) {
         self.0.close();
+        collect::collect();
     }
 }

@@ -202,6 +202,11 @@ impl ReceiveQueue {
         self.messages.front().map_or(0, |queued| queued.message.data.len() - queued.offset)
     }
 
+    /// The messages, the first one first.
+    pub fn iter(&self) -> impl Iterator<Item = &Queued> {
+        self.messages.iter()
+    }
+
     /// Makes room for one more message.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use libc::{
 };
 
 use super::support::{
-    Child, Random, Status, caught, child, default_action, ignore, nap, pipe, read_all, record,
-    write_text,
+    Child, Random, Status, caught, child, default_action, ignore, in_child, nap, needs_root, pipe,
+    read_all, record, until, write_text,
 };
 use crate::{fails, ok, sys};
 
@@ -41,6 +41,9 @@ super::area!("pipes":
     peek_leaves_data,
     descriptors_travel,
     descriptors_in_flight_survive_close,
+    sockets_in_each_others_queues_are_closed,
+    sockets_that_somebody_can_reach_stay_open,
+    circles_of_sockets_do_not_use_up_the_allowance,
     credentials_of_the_peer,
     socketpair_refuses,
     socket_pair_between_processes,
@@ -462,6 +465,78 @@ fn descriptors_in_flight_survive_close() {
     ok!(SYS_close, left);
     ok!(SYS_close, right);
     assert_eq!(read_all(read_end), b"");
+}
+
+/// Makes two sockets that nobody can reach: each is in a queue of the other pair. Whatever `fd` is stays with them.
+fn lose_in_a_circle(fd: i32) {
+    let (left, right) = socket_pair(SOCK_DGRAM);
+    let (other_left, other_right) = socket_pair(SOCK_DGRAM);
+    // As many as a user may have in flight can be out of reach already; Linux finds them in its own time.
+    let send = |socket: i32, fd: i32| {
+        until("a file may be sent", || {
+            close_a_socket();
+            sys!(SYS_sendmsg, socket, &Message::new(fd).header, 0).is_ok()
+        });
+    };
+    send(left, other_right);
+    send(other_left, right);
+    send(other_left, fd);
+    for end in [right, other_right, left, other_left] {
+        ok!(SYS_close, end);
+    }
+}
+
+/// Closing any socket makes the kernel look for such circles.
+fn close_a_socket() {
+    let (left, right) = socket_pair(SOCK_STREAM);
+    ok!(SYS_close, left);
+    ok!(SYS_close, right);
+}
+
+fn sockets_in_each_others_queues_are_closed() {
+    let (read_end, write_end) = pipe(libc::O_NONBLOCK);
+    lose_in_a_circle(write_end);
+    ok!(SYS_close, write_end);
+    until("the pipe in the circle is closed", || {
+        close_a_socket();
+        sys!(SYS_read, read_end, &mut [0_u8; 1], 1) == Ok(0)
+    });
+}
+
+fn sockets_that_somebody_can_reach_stay_open() {
+    let (left, right) = socket_pair(SOCK_DGRAM);
+    let (far, near) = socket_pair(SOCK_DGRAM);
+    let (read_end, write_end) = pipe(0);
+    // `near` waits at `right`, and has the pipe waiting for it; only `right` has a descriptor.
+    ok!(SYS_sendmsg, far, &Message::new(write_end).header, 0);
+    ok!(SYS_sendmsg, far, &Message::new(near).header, 0);
+    ok!(SYS_sendmsg, left, &Message::new(near).header, 0);
+    for end in [near, far, left, write_end] {
+        ok!(SYS_close, end);
+    }
+    for _ in 0..3 {
+        close_a_socket();
+    }
+    let mut message = Message::new(0);
+    ok!(SYS_recvmsg, right, &mut message.header, 0);
+    let near = message.descriptor();
+    let mut message = Message::new(0);
+    ok!(SYS_recvmsg, near, &mut message.header, 0);
+    ok!(SYS_write, message.descriptor(), b"alive", 5);
+    ok!(SYS_close, message.descriptor());
+    assert_eq!(read_all(read_end), b"alive");
+}
+
+fn circles_of_sockets_do_not_use_up_the_allowance() {
+    needs_root();
+    in_child(|| {
+        ok!(SYS_prlimit64, 0, libc::RLIMIT_NOFILE, &[64_u64, 64], 0);
+        ok!(SYS_setresuid, 54323, 54323, 54323);
+        let (_read_end, write_end) = pipe(0);
+        for _ in 0..200 {
+            lose_in_a_circle(write_end);
+        }
+    });
 }
 
 fn credentials_of_the_peer() {
