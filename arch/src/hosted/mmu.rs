@@ -64,6 +64,8 @@ pub struct Mmu {
     pcid: u16,
     /// By PCID and page number.
     pages: HashMap<(u16, u64), Translation>,
+    /// Walks made because no translation was cached.
+    walks: u64,
     /// By PCID, level of the table, and the address bits that led to it.
     structures: HashMap<(u16, u32, u64), Structure>,
 }
@@ -84,6 +86,7 @@ impl Mmu {
         if let Some(cached) = cached {
             return Some(cached.frame);
         }
+        self.walks += 1;
         let found = self.walk(address, access).filter(|found| found.permission.allows(access));
         let Some(found) = found else {
             self.forget(address);
@@ -259,6 +262,12 @@ pub fn peek_table(cpu: CpuId, address: VirtAddr) -> Option<Frame> {
 #[must_use]
 pub fn peek(cpu: CpuId, address: VirtAddr) -> Option<Frame> {
     Machine::current().mmu(cpu).peek(address.as_u64())
+}
+
+/// How many accesses on `cpu` had to walk the tables, because its TLB had no translation that permits them.
+#[must_use]
+pub fn walks(cpu: CpuId) -> u64 {
+    Machine::current().mmu(cpu).walks
 }
 
 fn touch<R>(address: VirtAddr, access: Access, act: impl FnOnce(&AtomicU8) -> R) -> Option<R> {
