@@ -129,21 +129,21 @@ impl AddressSpace {
         if covered { Ok(()) } else { Err(MmError::NoMemory) }
     }
 
-    /// Makes every page of the areas in `range` present.
+    /// Makes every page of the areas in `range` present that can be.
     ///
     /// # Errors
-    /// `NoMemory` where that is impossible: no memory, no access, past the end of an object.
+    /// `NoMemory` if some cannot: no memory, no access, past the end of an object.
     pub(super) fn populate_areas(&self, range: Range) -> Result<(), MmError> {
         let areas = self.state.read().areas.clone();
+        let mut outcome = Ok(());
         for vma in areas.overlapping(range) {
-            if vma.protection.is_empty() {
-                return Err(MmError::NoMemory);
-            }
-            if let Some(part) = vma.range.intersect(&range) {
-                self.populate(part, vma.protection).map_err(|_| MmError::NoMemory)?;
+            let Some(part) = vma.range.intersect(&range) else { continue };
+            let accessible = !vma.protection.is_empty();
+            if self.populate(part, vma.protection).is_err() || !accessible {
+                outcome = Err(MmError::NoMemory);
             }
         }
-        Ok(())
+        outcome
     }
 }
 
