@@ -1,6 +1,7 @@
 //! Processes that cases start and wait for, without a C library in between.
 
 use std::ffi::CStr;
+use std::hint::spin_loop;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -111,15 +112,13 @@ fn wait4(pid: usize) -> Result<i32, Errno> {
     }
 }
 
-/// Makes a process that sleeps until it is killed; returns when it is about to.
-///
-/// The word, in shared memory, tells; its value does not matter.
+/// Makes a process that sleeps until it is killed, and raises the word, in shared memory, when it is about to.
 ///
 /// # Errors
 /// Those of clone.
 pub fn fork_sleeper(ready: &AtomicU64) -> Result<Child, Errno> {
     ready.store(0, Ordering::Relaxed);
-    let child = fork(|| {
+    fork(|| {
         die_with_parent()?;
         ready.store(1, Ordering::Release);
         loop {
@@ -128,9 +127,19 @@ pub fn fork_sleeper(ready: &AtomicU64) -> Result<Child, Errno> {
                 Err(error) => return Err(error.into()),
             }
         }
-    })?;
+    })
+}
+
+/// As [`fork_sleeper`], and returns when the process is about to sleep.
+///
+/// # Errors
+/// Those of clone.
+pub fn fork_asleep(ready: &AtomicU64) -> Result<Child, Errno> {
+    let child = fork_sleeper(ready)?;
     while ready.load(Ordering::Acquire) == 0 {
+        // The child may be on this processor; if it is on another, `PAUSE` lets that run under `-icount`.
         sys!(SYS_sched_yield)?;
+        spin_loop();
     }
     Ok(child)
 }

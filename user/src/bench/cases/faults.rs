@@ -10,7 +10,7 @@ use super::Case;
 use crate::bench::clock::ticks;
 use crate::bench::memory::{MEBIBYTE, PAGE, Region, SharedWords, TABLE, shuffled};
 use crate::bench::meter::{Distribution, Meter, Row};
-use crate::bench::process::{Child, fork, fork_sleeper};
+use crate::bench::process::{Child, fork, fork_asleep};
 use crate::bench::report::Failure;
 
 pub(super) const CASES: &[Case] = &[
@@ -66,7 +66,7 @@ impl Prepared {
         self.unshare()?;
         match before {
             Before::Nothing => {}
-            Before::ForkAlive => self.child = Some(fork_sleeper(self.ready.word(0))?),
+            Before::ForkAlive => self.child = Some(fork_asleep(self.ready.word(0))?),
             Before::ForkGone => fork(|| Ok(()))?.wait()?,
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::bench::clock::{Clock, ticks};
 use crate::bench::cpus::{self, StartingLine};
 use crate::bench::memory::{MEBIBYTE, PAGE, Region, SharedWords};
 use crate::bench::meter::{Distribution, Meter, Plan, Row};
-use crate::bench::process::{self, Child, fork, fork_sleeper};
+use crate::bench::process::{self, Child, fork, fork_asleep};
 use crate::bench::report::Failure;
 
 pub(super) const CASES: &[Case] = &[
@@ -105,7 +105,7 @@ fn faults(meter: &Meter, pages: Pages) -> Result<(), Failure> {
                     at_once(&region, &cpus, row.clock())
                 }
                 Pages::Shared => {
-                    let child = fork_sleeper(ready.word(0))?;
+                    let child = fork_asleep(ready.word(0))?;
                     let elapsed = at_once(&region, &cpus, row.clock());
                     child.finish()?;
                     region.write_all();

@@ -7,7 +7,7 @@ use super::Case;
 use crate::bench::clock::{Clock, ticks};
 use crate::bench::memory::{MEBIBYTE, Region, SharedWords};
 use crate::bench::meter::{Meter, Plan};
-use crate::bench::process::{fork, fork_sleeper};
+use crate::bench::process::{fork, fork_asleep, fork_sleeper};
 use crate::bench::report::Failure;
 
 pub(super) const CASES: &[Case] = &[
@@ -71,13 +71,15 @@ impl Setting {
     /// One sample with a child that lives.
     fn alive(&self, percent: usize, from: Start) -> Result<u64, Failure> {
         let begin = ticks();
-        let child = fork_sleeper(self.ready.word(0))?;
-        let forked = ticks();
+        let (child, begin) = match from {
+            Start::Fork => (fork_sleeper(self.ready.word(0))?, begin),
+            Start::Writes => (fork_asleep(self.ready.word(0))?, ticks()),
+        };
         self.write(percent);
         let end = ticks();
         child.finish()?;
         self.region.write_all();
-        Ok(self.clock.between(if from == Start::Fork { begin } else { forked }, end))
+        Ok(self.clock.between(begin, end))
     }
 
     /// One sample with a child that exits first.
