@@ -176,6 +176,7 @@ fn sleepers() -> (usize, usize) {
         // The memory is not to come back by itself.
         adjust("-1000");
         ok!(SYS_close, hold.write);
+        ok!(SYS_close, result.write);
         fill_up();
         ok!(SYS_close, ready.write);
         hold.wait_for_end();
