@@ -11,7 +11,7 @@
 //!
 //! The counts are read one after the other while other threads go on. What makes the result right all the same: garbage
 //! can be reached through garbage only, so once it is garbage it stays so; and a file cannot get from one message into
-//! another, or out of one, without a message being made or dropped, which [`rights`](super::rights) counts. If that count
+//! another, or out of one, without a message being made or dropped, which [`rights`] counts. If that count
 //! has moved between the first look and the last, nothing is concluded.
 //!
 //! Locks: none is held from one look to the next. One thread collects at a time; who finds another at it asks for one more round.

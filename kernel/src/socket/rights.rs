@@ -6,7 +6,7 @@
 //! - a user may have as many files in flight as a process may have open (`RLIMIT_NOFILE`), unless privileged;
 //! - a socket whose queue holds sockets whose queues hold sockets may be nested [`NESTING_MAX`] deep.
 //!
-//! Sockets that sit in each other's queues with no descriptor left are found by [`collect`](super::collect), which is why
+//! Sockets that sit in each other's queues with no descriptor left are found by [`collect`], which is why
 //! sockets in flight are listed here.
 //!
 //! Lock: `IN_FLIGHT`, rank `SOCKET_NAMES`, for a few steps.
