@@ -277,3 +277,50 @@ impl Instance {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Entry;
+
+    /// The conversation of an instance that was given two tasks and picked task `picked` for `slice`.
+    fn conversation(picked: u32, slice: u64) -> Trace {
+        let word = |kind, task, first| Word { queue: 512, kind, flag: 1, task, first, second: 0 };
+        let words = [
+            word(Kind::Begin, 0, 7),
+            word(Kind::Enqueue, 1, 1024),
+            word(Kind::Memory, 1, 0),
+            word(Kind::Enqueue, 2, 1024),
+            word(Kind::Memory, 2, 0),
+            word(Kind::Pick, picked, slice),
+        ];
+        let entry = |word| Entry { time: 5, cpu: 0, what: What::Decision(word) };
+        Trace { cpus: 1, entries: words.map(entry).to_vec(), ..Trace::default() }
+    }
+
+    fn diverged(trace: &Trace) -> Divergence {
+        match replay(trace, &sched::policy::round_robin::KIND) {
+            Ok(Outcome::Diverged(divergence)) => *divergence,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn equal_answers_are_counted_and_another_one_is_named() {
+        let here = diverged(&conversation(1, 0)).here;
+        let slice = here.strip_prefix("task 1 for ").and_then(|rest| rest.strip_suffix(" ns"));
+        let slice = slice.and_then(|slice| slice.parse().ok()).expect("round-robin picks task 1");
+        let same = replay(&conversation(1, slice), &sched::policy::round_robin::KIND);
+        assert_eq!(same.unwrap(), Outcome::Equal(1));
+        let text = diverged(&conversation(2, slice)).to_string();
+        assert!(text.contains("on CPU 0: pick: the kernel answered task 2"), "{text}");
+    }
+
+    #[test]
+    fn without_its_beginning_a_conversation_is_refused() {
+        let mut trace = conversation(1, 0);
+        trace.entries.remove(0);
+        assert!(replay(&trace, &sched::policy::round_robin::KIND).is_err());
+        assert!(replay(&Trace::default(), &sched::policy::round_robin::KIND).is_err());
+    }
+}

@@ -68,11 +68,10 @@ impl Shared {
 
     /// The slots that are taken: group, number, slot.
     pub fn slots(&self) -> impl Iterator<Item = (usize, usize, &Slot)> {
-        let taken = self.slots.iter().filter_map(|slot| {
+        self.slots.iter().filter_map(|slot| {
             let task = slot.task.load(Ordering::Acquire).checked_sub(1)?;
             Some(((task >> 32) as usize, task as u32 as usize, slot))
-        });
-        taken
+        })
     }
 
     /// Takes lock `number`. After Drepper, "Futexes Are Tricky" (2011), mutex 2.

@@ -112,7 +112,7 @@ fn cpus(text: &str) -> BTreeMap<usize, Cpu> {
             idle: at(3) + at(4),
             ..Cpu::default()
         };
-        line.starts_with(|first: char| first == 'c').then_some((number, cpu))
+        Some((number, cpu))
     };
     text.lines().filter(|line| !line.starts_with("cpu ")).filter_map(read).collect()
 }

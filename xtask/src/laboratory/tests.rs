@@ -1,8 +1,9 @@
-//! The laboratory's part of `make test`: a short experiment and a trace on Skein in QEMU.
+//! The laboratory's part of `make test`: a short experiment, a trace and a replay on Skein in QEMU.
 
 use anyhow::ensure;
 use lab::chrome;
 use lab::metrics::Metrics;
+use lab::replay::{self, Outcome};
 
 use super::tracing::Since;
 use super::{guest, tracing};
@@ -18,12 +19,13 @@ const COMMAND: &str = "ls -lR /bin | sort | wc -l; spin 1 & spin 1; wait";
 const POLICIES: [&str; 3] = ["eevdf", "rr", "mlfq"];
 const LOAD: &str = "mixed";
 
-/// Runs both.
+/// Runs all three.
 pub fn test(machine: &MachineOptions, boot: &Boot) -> Counts {
     let stage = Stage::begin("laboratory");
     let mut counts = Counts::default();
-    let parts: [(&str, &dyn Fn() -> anyhow::Result<()>); 2] = [
+    let parts: [(&str, &dyn Fn() -> anyhow::Result<()>); 3] = [
         ("trace", &|| trace(machine, boot)),
+        ("replay", &|| replay(machine, boot)),
         ("experiment", &|| experiment(machine, boot)),
     ];
     for (name, part) in parts {
@@ -46,6 +48,18 @@ fn trace(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<()> {
     let names = trace.final_names();
     for name in ["ls", "sort", "spin"] {
         ensure!(names.values().any(|known| known == name), "the trace does not know {name}");
+    }
+    Ok(())
+}
+
+/// What the default policy decided in the kernel, it decides again here.
+fn replay(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<()> {
+    let kind = lab::simulator::policy("eevdf")?;
+    let machine = tracing::recording(machine, "eevdf");
+    let trace = tracing::fetch(&machine, boot, Since::Boot, COMMAND, |_| ())?;
+    match replay::replay(&trace, kind)? {
+        Outcome::Equal(answers) => ensure!(answers > 20, "only {answers} answers"),
+        Outcome::Diverged(divergence) => anyhow::bail!("{divergence}"),
     }
     Ok(())
 }
