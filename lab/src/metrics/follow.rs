@@ -145,7 +145,7 @@ impl Follower {
 
     pub(super) fn utilisation(&self) -> Vec<Vec<f64>> {
         let length = |interval: usize| {
-            (self.duration - interval as u64 * INTERVAL).min(INTERVAL).max(1) as f64
+            (self.duration - interval as u64 * INTERVAL).clamp(1, INTERVAL) as f64
         };
         let part = |(interval, busy): (usize, &u64)| *busy as f64 / length(interval);
         self.busy.iter().map(|cpu| cpu.iter().enumerate().map(part).collect()).collect()
