@@ -24,6 +24,7 @@ mod run_queue;
 mod scheduler;
 mod slots;
 pub mod task;
+pub mod watchdog;
 
 pub use parameters::{Discipline, Nice, Parameters};
 pub use park::{ParkMode, ParkState, Phase, WakeMask};

@@ -66,6 +66,9 @@ impl Discipline {
 /// The weight of `SCHED_IDLE` tasks, whatever their nice value (as on Linux).
 const IDLE_WEIGHT: u32 = 3;
 
+/// The priority that stands for the stop class: no user can ask for it.
+pub(crate) const STOP_PRIORITY: u8 = 100;
+
 /// All of a task's parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parameters {
@@ -90,6 +93,10 @@ impl Parameters {
         reset_on_fork: false,
         slice: Nanos::ZERO,
     };
+
+    /// The stop class, above all others: for the kernel's own urgent work.
+    pub const STOP: Self =
+        Self { discipline: Discipline::Fifo, priority: STOP_PRIORITY, ..Self::DEFAULT };
 
     /// The task's weight in the fair class.
     #[must_use]

@@ -12,11 +12,12 @@ use alloc::sync::Arc;
 use arch::cpu::CpuId;
 use arch::time::Nanos;
 
-use crate::parameters::{Discipline, Parameters};
+use crate::parameters::{Discipline, Parameters, STOP_PRIORITY};
 use crate::policy::{Event, Policy, TaskView, Verdict};
 use crate::real_time::{End, RealTimeQueue};
 use crate::slots::{Slot, Slots};
 use crate::task::{Schedulable, TaskCore, TaskId};
+use crate::watchdog::Watch;
 
 /// How long a `SCHED_RR` task runs before the next of its priority (Linux's `RR_TIMESLICE`).
 pub const REAL_TIME_SLICE: Nanos = Nanos::from_millis(100);
@@ -58,7 +59,7 @@ pub(crate) struct Queued<T> {
 
 /// The runnable tasks of one CPU.
 pub struct RunQueue<T: Schedulable> {
-    cpu: CpuId,
+    pub(crate) cpu: CpuId,
     pub(crate) slots: Slots<Queued<T>>,
     stop: RealTimeQueue,
     real_time: RealTimeQueue,
@@ -70,6 +71,7 @@ pub struct RunQueue<T: Schedulable> {
     idle: Option<Arc<T>>,
     /// The task that came last from another CPU.
     newcomer: Option<TaskId>,
+    pub(crate) watch: Watch,
 }
 
 impl<T: Schedulable> RunQueue<T> {
@@ -84,6 +86,7 @@ impl<T: Schedulable> RunQueue<T> {
             current: None,
             idle: None,
             newcomer: None,
+            watch: Watch::default(),
         }
     }
 
@@ -142,6 +145,9 @@ impl<T: Schedulable> RunQueue<T> {
         let parameters = core.parameters();
         let id = core.id();
         let class = class_of(&parameters);
+        if self.queued() == 0 {
+            self.watch.begin(now);
+        }
         let slot = self.slots.insert(Queued { task, class });
         let Some(Queued { task, .. }) = self.slots.get(slot) else { return false };
         let core = task.task();
@@ -149,6 +155,7 @@ impl<T: Schedulable> RunQueue<T> {
         core.note_queued(now);
         task.was_queued(self.cpu, event);
         core.remember_for(self.generation);
+        core.set_mark(self.watch.mark(now));
         let view = view_of(core, &parameters, slot);
         let end = match event {
             Event::Preempted if !self.turn_is_over(&parameters, now) => End::Head,
@@ -222,6 +229,7 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn charge(&mut self, now: Nanos) -> Verdict {
         let Some(current) = &mut self.current else { return Verdict::Reschedule };
         let ran = current.task.task().charge(now);
+        self.watch.charge(current.class, ran);
         match current.class {
             Class::Fair if current.generation != self.generation => Verdict::Reschedule,
             Class::Fair => {
@@ -339,7 +347,7 @@ impl<T: Schedulable> RunQueue<T> {
     /// When the policy wants to be asked again: never while nobody waits for the CPU.
     pub(crate) fn deadline(&self) -> Nanos {
         match &self.current {
-            Some(current) if self.queued() > 0 => current.slice_end,
+            Some(current) if self.queued() > 0 => current.slice_end.min(self.watch.at()),
             _ => Nanos::MAX,
         }
     }
@@ -352,7 +360,7 @@ impl<T: Schedulable> RunQueue<T> {
 
 fn class_of(parameters: &Parameters) -> Class {
     if parameters.discipline.is_real_time() {
-        if parameters.priority > 99 { Class::Stop } else { Class::RealTime }
+        if parameters.priority >= STOP_PRIORITY { Class::Stop } else { Class::RealTime }
     } else {
         Class::Fair
     }

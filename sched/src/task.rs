@@ -11,6 +11,7 @@ use crate::parameters::{Nice, Parameters};
 use crate::park::ParkState;
 use crate::policy::{Event, Memory};
 use crate::slots::Slot;
+use crate::watchdog::Mark;
 
 /// A task's number, never used again. (Thread ids are, and change hands at execve.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -39,6 +40,8 @@ pub struct TaskCore {
     /// Which policy the memory is for: see `RunQueue::generation`.
     memory_of: AtomicU32,
     queued_at: AtomicU64,
+    waits_since: AtomicU64,
+    chances: AtomicU32,
     started_at: AtomicU64,
     statistics: Counters,
     /// The sleeping task is among those that [`Scheduler::blocked`](crate::Scheduler::blocked) counts.
@@ -92,6 +95,8 @@ impl TaskCore {
             memory: core::array::from_fn(|_| AtomicU64::new(0)),
             memory_of: AtomicU32::new(0),
             queued_at: AtomicU64::new(0),
+            waits_since: AtomicU64::new(0),
+            chances: AtomicU32::new(0),
             started_at: AtomicU64::new(0),
             statistics: Counters::new(),
             counted_as_blocked: AtomicBool::new(false),
@@ -216,6 +221,17 @@ impl TaskCore {
 
     pub(crate) fn note_queued(&self, now: Nanos) {
         self.queued_at.store(now.0, Ordering::Relaxed);
+    }
+
+    /// When the task began to wait for its policy; see [`crate::watchdog`].
+    pub(crate) fn mark(&self) -> Mark {
+        let since = Nanos(self.waits_since.load(Ordering::Relaxed));
+        Mark { since, chances: self.chances.load(Ordering::Relaxed) }
+    }
+
+    pub(crate) fn set_mark(&self, mark: Mark) {
+        self.waits_since.store(mark.since.0, Ordering::Relaxed);
+        self.chances.store(mark.chances, Ordering::Relaxed);
     }
 
     pub(crate) fn set_counted_as_blocked(&self) {

@@ -172,7 +172,7 @@ impl Machine {
                 self.set(index, |old| Parameters { nice: Nice::clamped(nice), ..old });
             }
             Step::Policy(which) => {
-                let replaced = self.scheduler.replace_policy(&POLICIES[which]).expect("memory");
+                let replaced = self.scheduler.replace_policy(&POLICIES[which], self.now).expect("memory");
                 assert_eq!(self.scheduler.policy().name, POLICIES[which].name);
                 replaced.0.iter().for_each(|cpu| self.carry_out(Resched::Cpu(cpu), 0));
             }

@@ -28,6 +28,7 @@ static COMMAND_LINE: Once<CommandLine> = Once::new();
 /// When there is no memory for a first process.
 pub fn spawn(line: CommandLine, archive: Option<&'static [u8]>) {
     COMMAND_LINE.call_once(|| line);
+    scheduling::start_watchdog().expect("memory for a kernel thread");
     // Making files may sleep, and the boot CPU's own thread must not.
     scheduling::spawn_kernel_thread("boot", move || make_process(archive))
         .expect("memory for a kernel thread");

@@ -81,6 +81,7 @@ fn timer() {
     if scheduler().deadline(cpu) <= now {
         carry_out(scheduler().tick(cpu, now));
         carry_out(scheduler().balance(cpu, now));
+        scheduling::listen_to_watchdog();
     }
     if log::take_news() {
         device::announce_news();

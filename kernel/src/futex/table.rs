@@ -260,7 +260,7 @@ mod tests {
 
     fn waiter(key: Key, bitset: u32) -> Waiter {
         scheduling::initialize(1, None, 0);
-        let core = ThreadCore::new_kernel(|| ()).expect("memory");
+        let core = ThreadCore::new_kernel(sched::Parameters::DEFAULT, || ()).expect("memory");
         Waiter::new(Thread::new_kernel("waiter", core), key, bitset)
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use sched::Parameters;
 use spin::Once;
 
 use super::ThreadCore;
@@ -19,9 +20,18 @@ pub fn spawn_kernel_thread(
     name: &str,
     body: impl FnOnce() + Send + 'static,
 ) -> Result<Arc<Thread>> {
+    spawn_with(name, Parameters::DEFAULT, body)
+}
+
+/// As [`spawn_kernel_thread`], with scheduling parameters of its own.
+pub(super) fn spawn_with(
+    name: &str,
+    parameters: Parameters,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<Arc<Thread>> {
     let own = Arc::new(Once::new());
     let held = Arc::clone(&own);
-    let core = ThreadCore::new_kernel(move || {
+    let core = ThreadCore::new_kernel(parameters, move || {
         body();
         drop(held);
     })?;

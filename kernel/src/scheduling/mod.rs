@@ -32,6 +32,7 @@ mod sleep;
 mod switch;
 mod thread_core;
 mod wait_queue;
+mod watchdog;
 
 pub use crate::cpu::load_averages;
 pub use block::{
@@ -56,3 +57,5 @@ pub use sleep::{Interruption, sleep_until};
 pub use switch::{enter_address_space, exit_current, leave_address_space, spawn};
 pub use thread_core::{ThreadCore, ThreadState};
 pub use wait_queue::WaitQueue;
+pub(crate) use watchdog::listen as listen_to_watchdog;
+pub use watchdog::{evictions, patience, set_patience, start_watchdog};

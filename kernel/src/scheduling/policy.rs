@@ -1,7 +1,7 @@
 //! The fair class's policy by name: chosen at boot, changed while everything runs, and what it counts.
 
 use arch::cpu::CpuId;
-use arch::preempt;
+use arch::{clock, preempt};
 use arch::sync::atomic::{AtomicBool, Ordering};
 use sched::policy::{self, POLICIES, PolicyKind, broken};
 use sched::{Replaced, Resched};
@@ -35,6 +35,11 @@ pub(super) fn default() -> &'static PolicyKind {
     &policy::POLICIES[0]
 }
 
+/// The one with the least in it that could be wrong.
+pub(super) fn simplest() -> &'static PolicyKind {
+    &policy::round_robin::KIND
+}
+
 /// Makes the policy called `name` that of the fair class, with effect on every task at once.
 ///
 /// # Errors
@@ -46,7 +51,7 @@ pub fn set_policy(name: &str) -> Result<()> {
 /// Replaces the policy by `kind`.
 pub(super) fn replace(kind: &'static PolicyKind) -> Result<()> {
     preempt::disable();
-    let replaced = scheduler().replace_policy(decisions::recorded(kind));
+    let replaced = scheduler().replace_policy(decisions::recorded(kind), clock::now());
     let outcome = replaced.map(tell).map_err(|_| Errno::ENOMEM);
     preempt::enable();
     outcome

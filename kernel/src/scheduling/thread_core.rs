@@ -130,8 +130,11 @@ impl ThreadCore {
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn new_kernel(body: impl FnOnce() + Send + 'static) -> Result<Self> {
-        Self::make(Parameters::DEFAULT, &CpuMask::ALL, None, Start::Body(Box::new(body)))
+    pub fn new_kernel(
+        parameters: Parameters,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<Self> {
+        Self::make(parameters, &CpuMask::ALL, None, Start::Body(Box::new(body)))
     }
 
     /// The state of a CPU's own thread: the context that runs there already.

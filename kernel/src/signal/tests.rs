@@ -17,7 +17,7 @@ fn process(count: usize) -> (Arc<Process>, Vec<Arc<Thread>>) {
     scheduling::initialize(1, None, 0);
     let process = testing::process();
     let thread = |_| {
-        let core = ThreadCore::new_kernel(|| ()).expect("memory");
+        let core = ThreadCore::new_kernel(sched::Parameters::DEFAULT, || ()).expect("memory");
         testing::add_thread(&process, core)
     };
     let threads = (0..count).map(thread).collect();

@@ -39,6 +39,12 @@ impl<T: Schedulable> Scheduler<T> {
         if verdict == Verdict::Reschedule && !waiting {
             queue.renew_slice(now);
         }
+        if waiting && queue.watch.is_due(now) {
+            let (patience, slice) = (self.patience(), self.policy().slice);
+            if patience > Nanos::ZERO && queue.starved(patience, slice, now).is_some() {
+                self.alarm.store(true, Ordering::Relaxed);
+            }
+        }
         self.publish(cpu, &queue);
         drop(queue);
         match verdict {

@@ -28,6 +28,7 @@ use crate::policy::{POLICIES, PolicyKind, Setup, broken};
 use crate::resched::Resched;
 use crate::run_queue::RunQueue;
 use crate::task::{Schedulable, TaskId};
+use crate::watchdog::{PATIENCE, Starved};
 
 /// There is no memory for another task's places in the queues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +70,10 @@ pub struct Scheduler<T: Schedulable> {
     /// The present one's number: see [`Scheduler::policy`].
     policy: AtomicUsize,
     seed: u64,
+    /// How long a fair task may wait, in nanoseconds; see [`crate::watchdog`].
+    patience: AtomicU64,
+    /// A tick found a starved task.
+    alarm: AtomicBool,
     online: AtomicCpuMask,
     idle: AtomicCpuMask,
     room: SpinLock<Room>,
@@ -93,6 +98,8 @@ impl<T: Schedulable> Scheduler<T> {
             first_policy: policy,
             policy: AtomicUsize::new(0),
             seed,
+            patience: AtomicU64::new(PATIENCE.0),
+            alarm: AtomicBool::new(false),
             online: AtomicCpuMask::default(),
             idle: AtomicCpuMask::default(),
             room: SpinLock::new(Rank::TASK, Room::default()),
@@ -110,6 +117,32 @@ impl<T: Schedulable> Scheduler<T> {
             0 => self.first_policy,
             number => POLICIES.get(number - 1).unwrap_or(&broken::KIND),
         }
+    }
+
+    /// How long a fair task may wait at nice 0 before it counts as [starved](crate::watchdog); zero: for ever.
+    pub fn set_patience(&self, patience: Nanos) {
+        self.patience.store(patience.0, Ordering::Relaxed);
+    }
+
+    /// See [`set_patience`](Self::set_patience).
+    pub fn patience(&self) -> Nanos {
+        Nanos(self.patience.load(Ordering::Relaxed))
+    }
+
+    /// Whether a tick has found a starved task since this was asked last.
+    pub fn take_alarm(&self) -> bool {
+        self.alarm.load(Ordering::Relaxed) && self.alarm.swap(false, Ordering::Relaxed)
+    }
+
+    /// The task that has starved longest, if any has.
+    pub fn starved(&self, now: Nanos) -> Option<Starved<T>> {
+        let (patience, slice) = (self.patience(), self.policy().slice);
+        if patience == Nanos::ZERO {
+            return None;
+        }
+        let queues = self.cpus.iter().map(|(_, cpu)| &cpu.queue);
+        let starved = queues.filter_map(|queue| queue.lock().starved(patience, slice, now));
+        starved.max_by_key(|starved| starved.waited)
     }
 
     /// Takes the CPU's own task, on which the caller runs, and begins to schedule there.

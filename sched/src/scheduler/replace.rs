@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use arch::cpu::{CpuId, CpuMask};
+use arch::time::Nanos;
 
 use super::{OutOfMemory, Scheduler};
 use crate::policy::{Event, POLICIES, Policy, PolicyKind, Setup};
@@ -27,7 +28,11 @@ impl<T: Schedulable> Scheduler<T> {
     ///
     /// # Errors
     /// [`OutOfMemory`]; nothing has changed then.
-    pub fn replace_policy(&self, kind: &'static PolicyKind) -> Result<Replaced, OutOfMemory> {
+    pub fn replace_policy(
+        &self,
+        kind: &'static PolicyKind,
+        now: Nanos,
+    ) -> Result<Replaced, OutOfMemory> {
         let mut room = self.room.lock();
         let mut new = self.make_policies(kind, room.reserved)?;
         room.generation = room.generation.wrapping_add(1);
@@ -41,7 +46,7 @@ impl<T: Schedulable> Scheduler<T> {
         let mut told = CpuMask::default();
         for ((cpu, this), policy) in self.cpus.iter().zip(&mut new) {
             let mut queue = this.queue.lock();
-            queue.replace_policy(policy, room.generation);
+            queue.replace_policy(policy, room.generation, now);
             if queue.load() > 0 {
                 // The caller interrupts all of them, whoever else told them before.
                 this.resched.store(true, arch::sync::atomic::Ordering::Release);
@@ -89,22 +94,23 @@ impl<T: Schedulable> Scheduler<T> {
 
 impl<T: Schedulable> RunQueue<T> {
     /// Exchanges the policy's instance for `policy`, number `generation`, and moves all tasks over.
-    fn replace_policy(&mut self, policy: &mut Box<dyn Policy>, generation: u32) {
+    fn replace_policy(&mut self, policy: &mut Box<dyn Policy>, generation: u32, now: Nanos) {
         core::mem::swap(&mut self.fair, policy);
         self.generation = generation;
         while let Some(view) = policy.drain() {
-            self.adopt(view.slot);
+            self.adopt(view.slot, now);
         }
         // What a policy does not give up, it loses all the same: the tasks are the queue's.
-        (0..self.slots.limit()).for_each(|slot| self.adopt(slot));
+        (0..self.slots.limit()).for_each(|slot| self.adopt(slot, now));
     }
 
     /// Hands the task in `slot` to the policy, if it is a fair one that the policy does not have yet.
-    fn adopt(&mut self, slot: u32) {
+    fn adopt(&mut self, slot: u32, now: Nanos) {
         let Some(queued) = self.slots.get(slot) else { return };
         let core = queued.task.task();
         if queued.class == Class::Fair && core.memory_of() != self.generation {
             core.remember_for(self.generation);
+            core.set_mark(self.watch.mark(now));
             self.fair.enqueue(view_of(core, &core.parameters(), slot), Event::Migrated);
         }
     }

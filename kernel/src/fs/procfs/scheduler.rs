@@ -1,6 +1,8 @@
-//! The scheduler's files: `/proc/sys/kernel/sched_policy`, `/proc/sched_policy`.
+//! The scheduler's files: `/proc/sys/kernel/sched_*`, `/proc/sched_policy`.
 
-use super::super::pseudo::Output;
+use arch::time::Nanos;
+
+use super::super::pseudo::{Output, parse_number};
 use super::subject::System;
 use crate::errno::{Errno, Result};
 use crate::scheduling::{self, each_counters, policies, scheduler};
@@ -21,9 +23,7 @@ pub fn policy(_: &System, out: &mut Output) -> Result<()> {
 
 /// Changes the policy of the fair class.
 pub fn set_policy(_: &System, text: &[u8]) -> Result<()> {
-    if !task::current().credentials().has(Capability::SysAdmin) {
-        return Err(Errno::EPERM);
-    }
+    require_administrator()?;
     let name = core::str::from_utf8(text).map_err(|_| Errno::EINVAL)?;
     scheduling::set_policy(name.trim_matches(['\0', '\n', ' ', '\t']))
 }
@@ -34,10 +34,29 @@ pub fn policy_counters(_: &System, out: &mut Output) -> Result<()> {
     writeln!(out, "policy {}: {}", kind.name, kind.about)?;
     writeln!(out, "slice {} ns", kind.slice.0)?;
     writeln!(out, "replacements {}", scheduler().replacements())?;
+    writeln!(out, "evictions {}", scheduling::evictions())?;
     for (index, counter) in kind.counters.iter().enumerate() {
         write!(out, "{} {}", counter.name, counter.unit)?;
         each_counters(|_, values| write!(out, " {}", values.get(index).copied().unwrap_or(0)))?;
         writeln!(out, " # {}", counter.about)?;
     }
     Ok(())
+}
+
+/// How long a task may wait at nice 0 until its policy is evicted, in milliseconds; 0 for ever.
+pub fn patience(_: &System, out: &mut Output) -> Result<()> {
+    writeln!(out, "{}", scheduling::patience().0 / 1_000_000)
+}
+
+/// Changes what [`patience`] shows.
+pub fn set_patience(_: &System, text: &[u8]) -> Result<()> {
+    require_administrator()?;
+    let value = u32::try_from(parse_number(text)?).map_err(|_| Errno::EINVAL)?;
+    scheduling::set_patience(Nanos::from_millis(u64::from(value)));
+    Ok(())
+}
+
+fn require_administrator() -> Result<()> {
+    let privileged = task::current().credentials().has(Capability::SysAdmin);
+    if privileged { Ok(()) } else { Err(Errno::EPERM) }
 }

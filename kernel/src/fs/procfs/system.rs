@@ -41,6 +41,7 @@ static KERNEL: &[Entry<System>] = &[
     Entry::directory("random", RANDOM),
     Entry::writable("randomize_va_space", randomisation_level, set_randomisation_level),
     Entry::writable("sched_policy", scheduler::policy, scheduler::set_policy),
+    Entry::writable("sched_watchdog_ms", scheduler::patience, scheduler::set_patience),
     Entry::file("threads-max", |_, out| writeln!(out, "{ID_LIMIT}")),
     Entry::file("version", |_, out| line(out, task::version())),
 ];
