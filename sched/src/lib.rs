@@ -14,6 +14,7 @@
 
 extern crate alloc;
 
+pub mod deadline;
 pub mod parameters;
 pub mod park;
 pub mod policy;
@@ -23,12 +24,18 @@ mod resched;
 mod run_queue;
 mod scheduler;
 mod slots;
+mod throttle;
+mod urgency;
 pub mod task;
 pub mod watchdog;
 
+pub use deadline::{Reservation, Server};
 pub use parameters::{Discipline, Nice, Parameters};
 pub use park::{ParkMode, ParkState, Phase, WakeMask};
 pub use resched::Resched;
 pub use run_queue::{REAL_TIME_SLICE, RunQueue};
-pub use scheduler::{Fate, Leave, OutOfMemory, QueueGuard, Replaced, Scheduler, Switch, Switched};
+pub use scheduler::{
+    Fate, Leave, Loan, OutOfMemory, Overcommitted, QueueGuard, Replaced, Scheduler, Switch, Switched,
+};
+pub use throttle::RealTimeLimit;
 pub use task::{Schedulable, TaskCore, TaskId, TaskStatistics};

@@ -2,6 +2,8 @@
 
 use arch::time::Nanos;
 
+use crate::deadline::Reservation;
+
 /// A nice value, -20 (most CPU time) to 19.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Nice(i8);
@@ -53,6 +55,8 @@ pub enum Discipline {
     Fifo,
     /// `SCHED_RR`: as FIFO, but takes turns within its priority.
     RoundRobin,
+    /// `SCHED_DEADLINE`: runs before all others, within the bandwidth that it reserved.
+    Deadline,
 }
 
 impl Discipline {
@@ -82,6 +86,8 @@ pub struct Parameters {
     pub reset_on_fork: bool,
     /// The slice asked for with `sched_setattr(2)`; zero means the policy's default.
     pub slice: Nanos,
+    /// What a deadline task reserved; zeros for all others.
+    pub reservation: Reservation,
 }
 
 impl Parameters {
@@ -92,6 +98,11 @@ impl Parameters {
         priority: 0,
         reset_on_fork: false,
         slice: Nanos::ZERO,
+        reservation: Reservation {
+            runtime: Nanos::ZERO,
+            deadline: Nanos::ZERO,
+            period: Nanos::ZERO,
+        },
     };
 
     /// The stop class, above all others: for the kernel's own urgent work.
@@ -113,11 +124,12 @@ impl Parameters {
         if !self.reset_on_fork {
             return self;
         }
-        let nice = if self.discipline.is_real_time() { Nice(0) } else { self.nice.max(Nice(0)) };
+        let is_fair = !self.discipline.is_real_time() && self.discipline != Discipline::Deadline;
+        let nice = if is_fair { self.nice.max(Nice(0)) } else { Nice(0) };
         Self { nice, ..Self::DEFAULT }
     }
 
-    /// The parameters without the slice in one word, for an atomic.
+    /// The parameters without slice and reservation in one word, for an atomic.
     pub(crate) const fn pack(self) -> u32 {
         let discipline = match self.discipline {
             Discipline::Normal => 0,
@@ -125,6 +137,7 @@ impl Parameters {
             Discipline::RoundRobin => 2,
             Discipline::Batch => 3,
             Discipline::Idle => 5,
+            Discipline::Deadline => 6,
         };
         discipline
             | ((self.nice.get() + 20) as u32) << 8
@@ -138,12 +151,13 @@ impl Parameters {
     }
 
     /// Undoes [`pack`](Self::pack).
-    pub(crate) fn unpack(word: u32, slice: Nanos) -> Self {
+    pub(crate) fn unpack(word: u32, slice: Nanos, reservation: Reservation) -> Self {
         let discipline = match word & 0xff {
             1 => Discipline::Fifo,
             2 => Discipline::RoundRobin,
             3 => Discipline::Batch,
             5 => Discipline::Idle,
+            6 => Discipline::Deadline,
             _ => Discipline::Normal,
         };
         Self {
@@ -152,6 +166,7 @@ impl Parameters {
             priority: (word >> 16) as u8,
             reset_on_fork: word >> 24 & 1 != 0,
             slice,
+            reservation,
         }
     }
 }
@@ -183,14 +198,17 @@ mod tests {
             Discipline::Idle,
             Discipline::Fifo,
             Discipline::RoundRobin,
+            Discipline::Deadline,
         ];
         for (discipline, nice, priority, reset_on_fork) in
             all.into_iter().flat_map(|d| [(d, -20, 0, false), (d, 19, 99, true)])
         {
             let slice = Nanos(7);
             let nice = Nice::clamped(nice);
-            let parameters = Parameters { discipline, nice, priority, reset_on_fork, slice };
-            assert_eq!(Parameters::unpack(parameters.pack(), slice), parameters);
+            let reservation = Reservation { runtime: slice, deadline: slice, period: slice };
+            let parameters =
+                Parameters { discipline, nice, priority, reset_on_fork, slice, reservation };
+            assert_eq!(Parameters::unpack(parameters.pack(), slice, reservation), parameters);
         }
     }
 

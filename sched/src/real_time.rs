@@ -59,6 +59,11 @@ impl RealTimeQueue {
         self.queue.take(may_move)
     }
 
+    /// The priority of the first.
+    pub(crate) fn first(&self) -> Option<u8> {
+        self.queue.first().map(|((Reverse(priority), _), _)| *priority)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

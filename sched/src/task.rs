@@ -7,10 +7,12 @@ use arch::cpu::{AtomicCpuMask, CpuId, CpuMask};
 use arch::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use arch::time::Nanos;
 
+use crate::deadline::{Reservation, Server};
 use crate::parameters::{Nice, Parameters};
 use crate::park::ParkState;
 use crate::policy::{Event, Memory};
 use crate::slots::Slot;
+use crate::urgency::Urgency;
 use crate::watchdog::Mark;
 
 /// A task's number, never used again. (Thread ids are, and change hands at execve.)
@@ -40,6 +42,8 @@ pub struct TaskCore {
     /// Which policy the memory is for: see `RunQueue::generation`.
     memory_of: AtomicU32,
     queued_at: AtomicU64,
+    server_deadline: AtomicU64,
+    server_left: AtomicU64,
     waits_since: AtomicU64,
     chances: AtomicU32,
     started_at: AtomicU64,
@@ -51,6 +55,13 @@ pub struct TaskCore {
     affinity: AtomicCpuMask,
     parameters: AtomicU32,
     slice_ns: AtomicU64,
+    runtime_ns: AtomicU64,
+    deadline_ns: AtomicU64,
+    period_ns: AtomicU64,
+    /// Urgency that others lend because they wait for this task.
+    lent: AtomicU64,
+    /// The task exits, and reserves no bandwidth any more.
+    retired: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -95,6 +106,8 @@ impl TaskCore {
             memory: core::array::from_fn(|_| AtomicU64::new(0)),
             memory_of: AtomicU32::new(0),
             queued_at: AtomicU64::new(0),
+            server_deadline: AtomicU64::new(0),
+            server_left: AtomicU64::new(0),
             waits_since: AtomicU64::new(0),
             chances: AtomicU32::new(0),
             started_at: AtomicU64::new(0),
@@ -103,6 +116,11 @@ impl TaskCore {
             affinity: AtomicCpuMask::default(),
             parameters: AtomicU32::new(parameters.pack()),
             slice_ns: AtomicU64::new(parameters.slice.0),
+            runtime_ns: AtomicU64::new(parameters.reservation.runtime.0),
+            deadline_ns: AtomicU64::new(parameters.reservation.deadline.0),
+            period_ns: AtomicU64::new(parameters.reservation.period.0),
+            lent: AtomicU64::new(Urgency::IDLE.0),
+            retired: AtomicBool::new(false),
         };
         core.affinity.store(affinity, Ordering::Relaxed);
         core
@@ -124,7 +142,13 @@ impl TaskCore {
     pub fn parameters(&self) -> Parameters {
         // SeqCst: see `Scheduler::refresh`.
         let word = self.parameters.load(Ordering::SeqCst);
-        Parameters::unpack(word, Nanos(self.slice_ns.load(Ordering::SeqCst)))
+        let read = |word: &AtomicU64| Nanos(word.load(Ordering::SeqCst));
+        let reservation = Reservation {
+            runtime: read(&self.runtime_ns),
+            deadline: read(&self.deadline_ns),
+            period: read(&self.period_ns),
+        };
+        Parameters::unpack(word, read(&self.slice_ns), reservation)
     }
 
     /// Whether the task has a positive nice value: its time in user mode is counted apart.
@@ -137,6 +161,24 @@ impl TaskCore {
     pub fn affinity(&self) -> CpuMask {
         // SeqCst: see `Scheduler::refresh`.
         self.affinity.load(Ordering::SeqCst)
+    }
+
+    /// What the task was lent.
+    pub(crate) fn lent(&self) -> Urgency {
+        // SeqCst: see `Scheduler::refresh`.
+        Urgency(self.lent.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn set_lent(&self, urgency: Urgency) {
+        self.lent.store(urgency.0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
     }
 
     /// Whether the task may run on `cpu`.
@@ -180,6 +222,9 @@ impl TaskCore {
 
     pub(crate) fn set_parameters(&self, parameters: Parameters) {
         self.slice_ns.store(parameters.slice.0, Ordering::SeqCst);
+        self.runtime_ns.store(parameters.reservation.runtime.0, Ordering::SeqCst);
+        self.deadline_ns.store(parameters.reservation.deadline.0, Ordering::SeqCst);
+        self.period_ns.store(parameters.reservation.period.0, Ordering::SeqCst);
         self.parameters.store(parameters.pack(), Ordering::SeqCst);
     }
 
@@ -221,6 +266,24 @@ impl TaskCore {
 
     pub(crate) fn note_queued(&self, now: Nanos) {
         self.queued_at.store(now.0, Ordering::Relaxed);
+    }
+
+    /// What is left of the task's reservation.
+    pub(crate) fn server(&self) -> Server {
+        Server {
+            deadline: Nanos(self.server_deadline.load(Ordering::Relaxed)),
+            left: self.server_left.load(Ordering::Relaxed) as i64,
+        }
+    }
+
+    /// The next time that it is queued, a period begins.
+    pub(crate) fn reset_server(&self) {
+        self.set_server(Server::default());
+    }
+
+    pub(crate) fn set_server(&self, server: Server) {
+        self.server_deadline.store(server.deadline.0, Ordering::Relaxed);
+        self.server_left.store(server.left as u64, Ordering::Relaxed);
     }
 
     /// When the task began to wait for its policy; see [`crate::watchdog`].

@@ -31,6 +31,7 @@ mod pipes;
 mod process;
 mod procfs;
 mod robustness;
+mod scheduling;
 mod signals;
 mod smp;
 mod threads;
@@ -93,6 +94,7 @@ const AREAS: &[Area] = &[
     procfs::AREA,
     tty::AREA,
     smp::AREA,
+    scheduling::AREA,
     robustness::AREA,
     torture::AREA,
 ];

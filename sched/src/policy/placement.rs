@@ -22,9 +22,9 @@ pub fn idle_near_last(_task: &TaskView, cpus: &CpuSnapshot<'_>) -> CpuId {
     if stays { cpus.last } else { least }
 }
 
-/// For real-time tasks: the CPU whose running task is the least urgent, the last one among equals.
+/// For real-time and deadline tasks: the CPU whose running task is the least urgent, the last one among equals.
 #[must_use]
-pub fn least_urgent(cpus: &CpuSnapshot<'_>, urgency: &dyn Fn(CpuId) -> u8) -> CpuId {
+pub fn least_urgent(cpus: &CpuSnapshot<'_>, urgency: &dyn Fn(CpuId) -> u64) -> CpuId {
     cpus.allowed.iter().min_by_key(|&cpu| (urgency(cpu), cpu != cpus.last)).unwrap_or(cpus.last)
 }
 

@@ -35,21 +35,28 @@ impl<T: Schedulable> Scheduler<T> {
     pub fn tick(&self, cpu: CpuId, now: Nanos) -> Resched {
         let mut queue = self.cpus.get(cpu).queue.lock();
         let verdict = queue.charge(now);
+        let refilled = queue.refill(now);
         let waiting = queue.queued() > 0;
         if verdict == Verdict::Reschedule && !waiting {
             queue.renew_slice(now);
         }
-        if waiting && queue.watch.is_due(now) {
-            let (patience, slice) = (self.patience(), self.policy().slice);
-            if patience > Nanos::ZERO && queue.starved(patience, slice, now).is_some() {
-                self.alarm.store(true, Ordering::Relaxed);
-            }
-        }
+        let over = verdict == Verdict::Reschedule && (waiting || queue.is_exhausted());
+        let switches = over || refilled || queue.throttling_ended(now);
+        self.watch(&mut queue, now);
         self.publish(cpu, &queue);
         drop(queue);
-        match verdict {
-            Verdict::Reschedule if waiting => self.tell(cpu, cpu),
-            _ => Resched::No,
+        if switches { self.tell(cpu, cpu) } else { Resched::No }
+    }
+
+    /// Looks for a starved task if that is due.
+    fn watch(&self, queue: &mut RunQueue<T>, now: Nanos) {
+        let patience = self.patience();
+        if queue.queued() > 0
+            && queue.watch.is_due(now)
+            && patience > Nanos::ZERO
+            && queue.starved(patience, self.policy().slice, now).is_some()
+        {
+            self.alarm.store(true, Ordering::Relaxed);
         }
     }
 

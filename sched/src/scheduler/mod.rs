@@ -13,14 +13,16 @@ mod balance;
 mod change;
 mod replace;
 mod switch;
+mod urgent;
 mod wake;
 
 use alloc::sync::Arc;
 
 use arch::cpu::{AtomicCpuMask, CpuId, CpuMask};
-use arch::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use arch::sync::{Irq, PerCpu, Rank, SpinGuard, SpinLock};
 use arch::time::Nanos;
+pub use change::{Loan, Overcommitted};
 pub use replace::Replaced;
 pub use switch::{Fate, Leave, Switch, Switched};
 
@@ -42,8 +44,10 @@ struct CpuQueue<T: Schedulable> {
     queue: SpinLock<RunQueue<T>, Irq>,
     /// Tasks queued and running, the CPU's own not counted.
     load: AtomicU32,
-    /// See [`RunQueue::precedence`].
-    precedence: AtomicU8,
+    /// How urgent the running task is.
+    urgency: AtomicU64,
+    /// How urgent the first waiting deadline or real-time task is; zero if there is none.
+    waiting: AtomicU64,
     /// When the scheduler wants [`Scheduler::tick`] to be called.
     deadline: AtomicU64,
     /// The CPU was told to switch and has not yet. Set by whoever tells it, cleared by `begin_switch`.
@@ -80,6 +84,12 @@ pub struct Scheduler<T: Schedulable> {
     next_id: AtomicU64,
     spawned: AtomicU64,
     blocked: AtomicU32,
+    /// On how many CPUs deadline or real-time tasks wait.
+    urgent_cpus: AtomicU32,
+    /// What deadline tasks have reserved, with [`crate::deadline::BANDWIDTH_SHIFT`] fractional bits.
+    bandwidth: SpinLock<u64>,
+    /// How often a task was lent urgency.
+    loans: AtomicU64,
 }
 
 impl<T: Schedulable> Scheduler<T> {
@@ -106,6 +116,9 @@ impl<T: Schedulable> Scheduler<T> {
             next_id: AtomicU64::new(1),
             spawned: AtomicU64::new(0),
             blocked: AtomicU32::new(0),
+            urgent_cpus: AtomicU32::new(0),
+            bandwidth: SpinLock::new(Rank::TASK, 0),
+            loans: AtomicU64::new(0),
         }
     }
 
@@ -252,7 +265,8 @@ impl<T: Schedulable> Scheduler<T> {
         let this = self.cpus.get(cpu);
         let load = queue.load();
         this.load.store(load, Ordering::Relaxed);
-        this.precedence.store(queue.precedence(), Ordering::Relaxed);
+        this.urgency.store(queue.urgency().0, Ordering::Relaxed);
+        self.publish_waiting(this, queue);
         // Release pairs with the acquire in `deadline`, on this CPU or after its reschedule interrupt.
         this.deadline.store(queue.deadline().0, Ordering::Release);
         let is_idle = load == 0;
@@ -284,7 +298,8 @@ impl<T: Schedulable> CpuQueue<T> {
         Self {
             queue: SpinLock::new(Rank::RUN_QUEUE, queue),
             load: AtomicU32::new(0),
-            precedence: AtomicU8::new(0),
+            urgency: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
             deadline: AtomicU64::new(u64::MAX),
             resched: AtomicBool::new(false),
             balance_at: AtomicU64::new(0),

@@ -74,6 +74,7 @@ impl<T: Schedulable> Scheduler<T> {
             self.publish(cpu, &queue);
             return Switched::Stay;
         };
+        self.pull_urgent(&mut queue, cpu, now);
         let next = queue
             .pick(now)
             .or_else(|| self.pull(&mut queue, cpu, now))
@@ -105,7 +106,10 @@ impl<T: Schedulable> Scheduler<T> {
         let affinity = task.task().affinity();
         // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
         let finds_better = || queue.queued() > 0 && !affinity.and(&self.idle()).is_empty();
-        let leaves_cpu = !queue.is_idle() && (self.must_leave(cpu, &affinity) || finds_better());
+        let finds_refuge =
+            || queue.is_displaced() && self.has_refuge(&task, cpu, queue.urgency());
+        let leaves_cpu = !queue.is_idle()
+            && (self.must_leave(cpu, &affinity) || finds_better() || finds_refuge());
         match leave {
             Leave::Exit => {
                 task.task().park.set_dead();

@@ -10,8 +10,9 @@ use super::{Scheduler, look};
 use crate::park::{WakeMask, Woken};
 use crate::policy::{CpuSnapshot, Event, TaskView, placement};
 use crate::resched::Resched;
-use crate::run_queue::view_of;
+use crate::run_queue::{Class, view_of};
 use crate::task::{Schedulable, TaskCore};
+use crate::urgency::{Urgency, class_of};
 
 impl<T: Schedulable> Scheduler<T> {
     /// Ends `task`'s sleep if it is one of `sleeps`, and queues it.
@@ -81,9 +82,10 @@ impl<T: Schedulable> Scheduler<T> {
             random: self.seed ^ now.0 ^ core.id().0 << 40,
         };
         let view = view_of(core, &parameters, TaskView::NOT_QUEUED);
-        let cpu = if parameters.discipline.is_real_time() {
+        let is_urgent = class_of(&parameters) > Class::Fair || core.lent() > Urgency::FAIR;
+        let cpu = if is_urgent {
             placement::least_urgent(&snapshot, &|cpu| {
-                self.cpus.get(cpu).precedence.load(Ordering::Relaxed)
+                self.cpus.get(cpu).urgency.load(Ordering::Relaxed)
             })
         } else {
             (self.policy().select_cpu)(&view, &snapshot)

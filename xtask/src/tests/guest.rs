@@ -17,7 +17,7 @@ const SUITE: &str = "/tests/suite";
 /// # Errors
 /// If QEMU does not start.
 pub fn suite(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
-    let machine = machine.with_init(SUITE);
+    let machine = machine.with_init(SUITE).with_parameter("sched_test");
     let boot = boot.for_machine(&machine);
     suite_on(&machine, &boot, &format!("guest suite on {} processors", machine.smp.0))
 }

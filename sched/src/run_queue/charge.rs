@@ -1,0 +1,97 @@
+//! Accounting for the running task, and what follows from it.
+
+use arch::time::Nanos;
+
+use super::{Class, REAL_TIME_SLICE, RunQueue};
+use crate::parameters::Discipline;
+use crate::policy::Verdict;
+use crate::task::Schedulable;
+use crate::urgency::Urgency;
+
+impl<T: Schedulable> RunQueue<T> {
+    /// Charges the current task for its time since the last call and says whether it should go on.
+    pub(crate) fn charge(&mut self, now: Nanos) -> Verdict {
+        let Some(current) = &mut self.current else { return Verdict::Reschedule };
+        let ran = current.task.task().charge(now);
+        self.watch.charge(current.class, ran);
+        match current.class {
+            Class::Fair if current.generation != self.generation => Verdict::Reschedule,
+            Class::Fair => {
+                let verdict = self.fair.tick(ran);
+                current.slice_end = match verdict {
+                    Verdict::Continue(left) => now.saturating_add(left),
+                    Verdict::Reschedule => now,
+                };
+                verdict
+            }
+            Class::Idle => Verdict::Continue(Nanos::MAX),
+            Class::Stop | Class::RealTime | Class::Deadline => self.charge_urgent(ran, now),
+        }
+    }
+
+    fn charge_urgent(&mut self, ran: Nanos, now: Nanos) -> Verdict {
+        let Some(current) = &mut self.current else { return Verdict::Reschedule };
+        if current.class == Class::RealTime {
+            self.throttle.charge(ran, now);
+        }
+        if current.parameters.discipline == Discipline::Deadline {
+            let core = current.task.task();
+            let mut server = core.server();
+            server.charge(ran);
+            core.set_server(server);
+            if current.lent == Urgency::IDLE {
+                current.slice_end = now.saturating_add(Nanos(server.left.max(0) as u64));
+            }
+        }
+        self.limit_real_time(now);
+        match &self.current {
+            Some(current) if current.slice_end > now => {
+                Verdict::Continue(current.slice_end.saturating_sub(now))
+            }
+            _ => Verdict::Reschedule,
+        }
+    }
+
+    /// Whether somebody else must run even if nobody waits: the current task's reservation is used up.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| {
+            current.class == Class::Deadline
+                && current.lent == Urgency::IDLE
+                && current.task.task().server().is_exhausted()
+        })
+    }
+
+    /// Whether real-time tasks wait behind a fair one that has the CPU only because they were throttled until now.
+    pub(crate) fn throttling_ended(&mut self, now: Nanos) -> bool {
+        self.real_time.len() > 0
+            && self.current.as_ref().is_some_and(|current| current.class == Class::Fair)
+            && !self.throttle.is_on(now)
+    }
+
+    /// The current task ran its slice to the end and nobody else is there: it starts another.
+    pub(crate) fn renew_slice(&mut self, now: Nanos) {
+        if let Some(current) = &mut self.current
+            && current.class == Class::RealTime
+        {
+            current.slice_end = now.saturating_add(REAL_TIME_SLICE);
+        }
+    }
+
+    /// Lets the throttled deadline tasks run whose next period has begun. Says whether one should have the CPU.
+    pub(crate) fn refill(&mut self, now: Nanos) -> bool {
+        let mut outranks = false;
+        while let Some(view) = self.deadline.take_refilled(now) {
+            let Some(queued) = self.slots.get(view.slot) else { continue };
+            let core = queued.task.task();
+            let parameters = core.parameters();
+            let mut server = core.server();
+            server.refill(&parameters.reservation, now);
+            core.set_server(server);
+            core.note_queued(now);
+            let urgency = Urgency::deadline(server.deadline);
+            self.deadline.enqueue(view, urgency);
+            outranks |= self.outranks_current(urgency, view.id, now);
+        }
+        outranks
+    }
+}

@@ -1,0 +1,285 @@
+//! One CPU's runnable tasks: the classes in order, and the task that runs.
+//!
+//! Classes, from the top: stop (the kernel's own urgent work on this CPU), deadline, real-time, fair (the pluggable
+//! policy), idle (the CPU's own thread, when nothing else is there). Which class a task is in follows from its
+//! [urgency](crate::urgency): its own, or a higher one that it was lent by somebody who waits for it.
+//!
+//! - this file: the queue, what is published of it, and `enqueue`;
+//! - `pick` chooses who runs, `charge` accounts for it, `depart` is every other way out.
+//!
+//! The queue owns every queued task and the running one. All methods run under the queue's lock, with interrupts off.
+//! A queued task's [`TaskCore::cpu`](crate::TaskCore::cpu) is this CPU and its slot says where it is.
+
+mod charge;
+mod depart;
+mod pick;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use arch::cpu::CpuId;
+use arch::time::Nanos;
+
+use crate::deadline::DeadlineQueue;
+use crate::parameters::{Discipline, Parameters};
+use crate::policy::{Event, Policy, TaskView};
+use crate::real_time::{End, RealTimeQueue};
+use crate::slots::{Slot, Slots};
+use crate::task::{Schedulable, TaskCore, TaskId};
+use crate::throttle::Throttle;
+use crate::urgency::Urgency;
+use crate::watchdog::Watch;
+
+/// How long a `SCHED_RR` task runs before the next of its priority (Linux's `RR_TIMESLICE`).
+pub const REAL_TIME_SLICE: Nanos = Nanos::from_millis(100);
+
+/// The class of a task, in ascending precedence.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Class {
+    Idle,
+    Fair,
+    RealTime,
+    Deadline,
+    Stop,
+}
+
+/// The task that has the CPU.
+#[derive(Debug)]
+pub(crate) struct Current<T> {
+    pub(crate) task: Arc<T>,
+    pub(crate) class: Class,
+    /// The parameters that it was picked with.
+    parameters: Parameters,
+    /// The urgency that it was picked with.
+    urgency: Urgency,
+    /// What it was lent when it was picked.
+    lent: Urgency,
+    /// When the policy wants to be asked again; [`Nanos::MAX`] for never.
+    pub(crate) slice_end: Nanos,
+    /// The number of the policy that picked it, if it is a fair one.
+    generation: u32,
+}
+
+impl<T: Schedulable> Current<T> {
+    fn idle(task: Arc<T>) -> Self {
+        Self {
+            parameters: task.task().parameters(),
+            task,
+            class: Class::Idle,
+            urgency: Urgency::IDLE,
+            lent: Urgency::IDLE,
+            slice_end: Nanos::MAX,
+            generation: 0,
+        }
+    }
+}
+
+/// A task that waits, and in which class.
+pub(crate) struct Queued<T> {
+    pub(crate) task: Arc<T>,
+    pub(crate) class: Class,
+}
+
+/// The runnable tasks of one CPU.
+pub struct RunQueue<T: Schedulable> {
+    pub(crate) cpu: CpuId,
+    pub(crate) slots: Slots<Queued<T>>,
+    stop: RealTimeQueue,
+    deadline: DeadlineQueue,
+    real_time: RealTimeQueue,
+    pub(crate) throttle: Throttle,
+    pub(crate) fair: Box<dyn Policy>,
+    /// How many policies were here before this one.
+    pub(crate) generation: u32,
+    pub(crate) current: Option<Current<T>>,
+    /// The CPU's own thread; runs when nothing else does, and is never queued.
+    idle: Option<Arc<T>>,
+    /// The task that came last from another CPU.
+    newcomer: Option<TaskId>,
+    pub(crate) watch: Watch,
+}
+
+impl<T: Schedulable> RunQueue<T> {
+    pub(crate) fn new(cpu: CpuId, fair: Box<dyn Policy>) -> Self {
+        Self {
+            cpu,
+            slots: Slots::new(),
+            stop: RealTimeQueue::default(),
+            deadline: DeadlineQueue::default(),
+            real_time: RealTimeQueue::default(),
+            throttle: Throttle::new(),
+            fair,
+            generation: 0,
+            current: None,
+            idle: None,
+            newcomer: None,
+            watch: Watch::default(),
+        }
+    }
+
+    /// Makes room for `tasks` tasks in all, so that nothing here allocates later.
+    #[must_use]
+    pub(crate) fn reserve(&mut self, tasks: usize) -> bool {
+        self.slots.reserve(tasks)
+            && self.stop.reserve(tasks)
+            && self.deadline.reserve(tasks)
+            && self.real_time.reserve(tasks)
+            && self.fair.reserve(tasks)
+    }
+
+    /// Takes the CPU's own thread, which runs already.
+    pub(crate) fn set_idle(&mut self, idle: Arc<T>, now: Nanos) {
+        idle.task().set_cpu(self.cpu);
+        idle.task().park.set_runnable();
+        idle.task().park.set_on_cpu();
+        idle.task().note_queued(now);
+        idle.task().note_started(now);
+        self.idle = Some(Arc::clone(&idle));
+        self.current = Some(Current::idle(idle));
+    }
+
+    /// How many tasks wait here and may run, the running one not counted.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.stop.len() + self.deadline.len() + self.real_time.len() + self.fair.len()
+    }
+
+    /// How many tasks wait here or run here, the CPU's own not counted.
+    #[must_use]
+    pub fn load(&self) -> u32 {
+        (self.queued() + usize::from(!self.is_idle())) as u32
+    }
+
+    /// Whether the CPU's own thread runs.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.current.as_ref().is_none_or(|current| current.class == Class::Idle)
+    }
+
+    /// Whether `task` is the one that runs here.
+    pub(crate) fn is_current(&self, task: &TaskCore) -> bool {
+        self.current.as_ref().is_some_and(|current| current.task.task().id() == task.id())
+    }
+
+    /// Queues `task`. Returns whether it should take the CPU from the running one at once.
+    pub(crate) fn enqueue(&mut self, task: Arc<T>, event: Event, now: Nanos) -> bool {
+        let core = task.task();
+        debug_assert_eq!(core.slot(), Slot::NONE, "a task is queued twice");
+        if matches!(event, Event::Migrated | Event::Spawned) {
+            self.newcomer = Some(core.id());
+        }
+        if self.queued() == 0 {
+            self.watch.begin(now);
+        }
+        // Before the parameters are read: see `Scheduler::refresh`.
+        core.move_to(self.cpu);
+        let parameters = core.parameters();
+        if parameters.discipline == Discipline::Deadline {
+            serve(core, &parameters, event, now);
+        }
+        let urgency = Urgency::of(&parameters, core.server()).max(core.lent());
+        let (id, class) = (core.id(), urgency.class());
+        let slot = self.slots.insert(Queued { task, class });
+        let Some(Queued { task, .. }) = self.slots.get(slot) else { return false };
+        let core = task.task();
+        core.set_slot(slot);
+        core.note_queued(now);
+        task.was_queued(self.cpu, event);
+        core.remember_for(self.generation);
+        core.set_mark(self.watch.mark(now));
+        let view = view_of(core, &parameters, slot);
+        let end = match event {
+            Event::Preempted if !self.turn_is_over(&parameters, now) => End::Head,
+            _ => End::Tail,
+        };
+        match class {
+            Class::Stop => self.stop.enqueue(view, 0, end),
+            Class::Deadline if core.lent() < urgency && core.server().is_exhausted() => {
+                let refill_at = core.server().refill_at(&parameters.reservation);
+                self.deadline.throttle(view, refill_at);
+                return false;
+            }
+            Class::Deadline => self.deadline.enqueue(view, urgency),
+            Class::RealTime => self.real_time.enqueue(view, urgency.priority(), end),
+            Class::Fair | Class::Idle => self.fair.enqueue(view, event),
+        }
+        self.outranks_current(urgency, id, now)
+    }
+
+    /// Whether a preempted round-robin task has used up its turn.
+    fn turn_is_over(&self, parameters: &Parameters, now: Nanos) -> bool {
+        parameters.discipline == Discipline::RoundRobin
+            && self.current.as_ref().is_some_and(|current| current.slice_end <= now)
+    }
+
+    fn outranks_current(&mut self, urgency: Urgency, id: TaskId, now: Nanos) -> bool {
+        let Some(current) = &self.current else { return true };
+        match (urgency.class(), current.class) {
+            // A task that the policy does not know gives way, so that it comes to know it.
+            (Class::Fair, Class::Fair) => {
+                current.generation != self.generation || self.fair.preempts(id)
+            }
+            (Class::RealTime, Class::Fair) => !self.throttle.is_on(now),
+            (Class::Fair, Class::RealTime) => self.throttle.is_on(now),
+            _ => urgency > current.urgency,
+        }
+    }
+
+    /// How urgent the running task is.
+    pub(crate) fn urgency(&self) -> Urgency {
+        self.current.as_ref().map_or(Urgency::IDLE, |current| current.urgency)
+    }
+
+    /// How urgent the first waiting task of the deadline and real-time classes is; idle if there is none.
+    pub(crate) fn waiting_urgency(&self) -> Urgency {
+        let real_time = || self.real_time.first().map(Urgency::real_time);
+        self.deadline.first().or_else(real_time).unwrap_or(Urgency::IDLE)
+    }
+
+    /// When the queue wants to be looked at again: for the running task only while others wait for the CPU.
+    pub(crate) fn deadline(&self) -> Nanos {
+        let refill = self.deadline.next_refill().unwrap_or(Nanos::MAX);
+        let Some(current) = &self.current else { return refill };
+        let turn = match current.class {
+            Class::Deadline => current.slice_end,
+            _ if self.queued() == 0 => Nanos::MAX,
+            Class::Fair if self.real_time.len() > 0 => current.slice_end.min(self.throttle.ends()),
+            _ => current.slice_end,
+        };
+        let watch = if self.queued() > 0 { self.watch.at() } else { Nanos::MAX };
+        turn.min(watch).min(refill)
+    }
+
+    /// The tasks queued here, those included that wait for a new period.
+    pub fn tasks(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.slots.iter().map(|(_, queued)| &queued.task)
+    }
+}
+
+/// Brings the server of a deadline task up to date that is about to be queued.
+fn serve(core: &TaskCore, parameters: &Parameters, event: Event, now: Nanos) {
+    let mut server = core.server();
+    let reserved = &parameters.reservation;
+    if server.deadline == Nanos::ZERO || matches!(event, Event::Woken | Event::Spawned) {
+        server.wake(reserved, now);
+    }
+    if event == Event::Yielded {
+        // The rest of the period is not needed (sched(7)).
+        server.left = server.left.min(0);
+    }
+    if server.is_exhausted() && server.refill_at(reserved) <= now {
+        server.refill(reserved, now);
+    }
+    core.set_server(server);
+}
+
+pub(crate) fn view_of(core: &TaskCore, parameters: &Parameters, slot: u32) -> TaskView {
+    TaskView {
+        id: core.id(),
+        slot,
+        weight: parameters.weight().max(1),
+        batch: matches!(parameters.discipline, Discipline::Batch | Discipline::Idle),
+        slice: parameters.slice,
+        memory: core.memory(),
+    }
+}
