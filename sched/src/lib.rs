@@ -24,9 +24,9 @@ mod resched;
 mod run_queue;
 mod scheduler;
 mod slots;
+pub mod task;
 mod throttle;
 mod urgency;
-pub mod task;
 pub mod watchdog;
 
 pub use deadline::{Reservation, Server};
@@ -35,7 +35,8 @@ pub use park::{ParkMode, ParkState, Phase, WakeMask};
 pub use resched::Resched;
 pub use run_queue::{REAL_TIME_SLICE, RunQueue};
 pub use scheduler::{
-    Fate, Leave, Loan, OutOfMemory, Overcommitted, QueueGuard, Replaced, Scheduler, Switch, Switched,
+    Fate, Leave, Loan, OutOfMemory, Overcommitted, QueueGuard, Replaced, Scheduler, Switch,
+    Switched,
 };
-pub use throttle::RealTimeLimit;
 pub use task::{Schedulable, TaskCore, TaskId, TaskStatistics};
+pub use throttle::RealTimeLimit;

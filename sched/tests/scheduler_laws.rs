@@ -172,7 +172,8 @@ impl Machine {
                 self.set(index, |old| Parameters { nice: Nice::clamped(nice), ..old });
             }
             Step::Policy(which) => {
-                let replaced = self.scheduler.replace_policy(&POLICIES[which], self.now).expect("memory");
+                let replaced =
+                    self.scheduler.replace_policy(&POLICIES[which], self.now).expect("memory");
                 assert_eq!(self.scheduler.policy().name, POLICIES[which].name);
                 replaced.0.iter().for_each(|cpu| self.carry_out(Resched::Cpu(cpu), 0));
             }
@@ -186,7 +187,7 @@ impl Machine {
         if let Some(task) = self.tasks.get(index).cloned() {
             let parameters = change(task.0.parameters());
             let resched = self.scheduler.set_parameters(&task, parameters, self.now, CpuId::BOOT);
-            self.carry_out(resched, 0);
+            self.carry_out(resched.expect("no deadline task"), 0);
         }
     }
 

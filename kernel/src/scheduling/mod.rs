@@ -23,6 +23,7 @@ mod cpu_clock;
 mod cpus;
 mod idle;
 mod kernel_thread;
+pub(crate) mod limits;
 mod mutex;
 mod observers;
 mod policy;

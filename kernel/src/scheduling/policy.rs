@@ -1,8 +1,8 @@
 //! The fair class's policy by name: chosen at boot, changed while everything runs, and what it counts.
 
 use arch::cpu::CpuId;
-use arch::{clock, preempt};
 use arch::sync::atomic::{AtomicBool, Ordering};
+use arch::{clock, preempt};
 use sched::policy::{self, POLICIES, PolicyKind, broken};
 use sched::{Replaced, Resched};
 

@@ -162,8 +162,16 @@ pub(super) extern "C" fn begin(_argument: usize) -> ! {
 pub fn exit_current() -> ! {
     super::block::assert_may_sleep();
     leave_address_space();
+    retire();
     schedule(Leave::Exit);
     panic!("an ended thread was resumed");
+}
+
+/// Gives up what the current thread reserved.
+fn retire() {
+    preempt::disable();
+    carry_out(scheduler().retire(&task::current().to_arc(), clock::now(), arch::current_cpu()));
+    preempt::enable();
 }
 
 /// Moves the current thread into its process's present address space, which execve(2) has just replaced. The

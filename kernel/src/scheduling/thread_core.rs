@@ -19,7 +19,7 @@ use arch::thread::{KernelContext, KernelStack};
 use arch::time::Nanos;
 use mm::AddressSpace;
 use sched::policy::Event;
-use sched::{Parameters, ParkMode, Phase, Schedulable, TaskCore};
+use sched::{Discipline, Parameters, ParkMode, Phase, Schedulable, TaskCore};
 use spin::Once;
 
 use super::block::wake_thread;
@@ -121,8 +121,12 @@ impl ThreadCore {
     pub fn forked(start: fn() -> !) -> Result<Self> {
         let current = task::current();
         let parent = &current.scheduling;
-        let extended = ExtendedState::of_running()?;
         let parameters = parent.task.parameters().inherited();
+        // A reservation cannot be had twice (sched(7)).
+        if parameters.discipline == Discipline::Deadline {
+            return Err(Errno::EAGAIN);
+        }
+        let extended = ExtendedState::of_running()?;
         Self::make(parameters, &parent.task.affinity(), Some(extended), Start::Function(start))
     }
 

@@ -74,7 +74,11 @@ fn evict(starved: &Starved<Thread>) {
     match policy::replace(successor) {
         Ok(()) => {
             EVICTIONS.fetch_add(1, Ordering::Relaxed);
-            log_warn!("scheduling policy {} is evicted: {} takes over", evicted.name, successor.name);
+            log_warn!(
+                "scheduling policy {} is evicted: {} takes over",
+                evicted.name,
+                successor.name
+            );
         }
         // The next tick that finds the task starved sounds the alarm again.
         Err(errno) => log_error!("scheduling policy {} stays: {errno}", evicted.name),

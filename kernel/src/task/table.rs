@@ -274,7 +274,8 @@ mod tests {
         crate::scheduling::initialize(1, None, 0);
         let process = crate::task::testing::process();
         let thread = || {
-            let core = crate::scheduling::ThreadCore::new_kernel(sched::Parameters::DEFAULT, || ()).expect("memory");
+            let core = crate::scheduling::ThreadCore::new_kernel(sched::Parameters::DEFAULT, || ())
+                .expect("memory");
             crate::task::testing::add_thread(&process, core)
         };
         let (leader, successor) = (thread(), thread());

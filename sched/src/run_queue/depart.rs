@@ -107,8 +107,7 @@ impl<T: Schedulable> RunQueue<T> {
                 urgency > than && core.may_run_on(thief)
             })
         };
-        let view =
-            self.deadline.steal(&may_move).or_else(|| self.real_time.steal(&may_move))?;
+        let view = self.deadline.steal(&may_move).or_else(|| self.real_time.steal(&may_move))?;
         self.release(&view)
     }
 

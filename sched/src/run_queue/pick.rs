@@ -53,7 +53,8 @@ impl<T: Schedulable> RunQueue<T> {
         if let Some(view) = self.deadline.pick() {
             return Some((view, Class::Deadline, Nanos::MAX));
         }
-        let fair_first = self.real_time.len() > 0 && self.fair.len() > 0 && self.throttle.is_on(now);
+        let fair_first =
+            self.real_time.len() > 0 && self.fair.len() > 0 && self.throttle.is_on(now);
         if !fair_first && let Some(view) = self.real_time.pick() {
             return Some((view, Class::RealTime, Nanos::MAX));
         }

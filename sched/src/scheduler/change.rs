@@ -79,7 +79,8 @@ impl<T: Schedulable> Scheduler<T> {
     /// tasks may take.
     fn available_bandwidth(&self) -> u64 {
         let limit = self.real_time_limit();
-        let each = limit.runtime.map_or(1 << BANDWIDTH_SHIFT, |runtime| share(runtime, limit.period));
+        let each =
+            limit.runtime.map_or(1 << BANDWIDTH_SHIFT, |runtime| share(runtime, limit.period));
         each * self.online().len() as u64
     }
 

@@ -106,8 +106,7 @@ impl<T: Schedulable> Scheduler<T> {
         let affinity = task.task().affinity();
         // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
         let finds_better = || queue.queued() > 0 && !affinity.and(&self.idle()).is_empty();
-        let finds_refuge =
-            || queue.is_displaced() && self.has_refuge(&task, cpu, queue.urgency());
+        let finds_refuge = || queue.is_displaced() && self.has_refuge(&task, cpu, queue.urgency());
         let leaves_cpu = !queue.is_idle()
             && (self.must_leave(cpu, &affinity) || finds_better() || finds_refuge());
         match leave {

@@ -6,7 +6,9 @@
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use super::support::{Child, Mapping, Status, child, exit_now, nap, needs_root, read_text, skip, write_text};
+use super::support::{
+    Child, Mapping, Status, child, exit_now, nap, needs_root, read_text, skip, write_text,
+};
 use crate::{ok, sys};
 
 super::area!("scheduling":
@@ -16,6 +18,11 @@ super::area!("scheduling":
     a_policy_that_starves_a_task_is_evicted,
     equal_hogs_get_equal_time,
     nice_values_get_their_shares,
+    reservations_are_kept_in_attributes,
+    reservations_must_make_sense,
+    a_deadline_thread_is_not_forked,
+    a_deadline_thread_runs_no_longer_than_it_reserved,
+    fifo_keeps_its_cpu_and_leaves_some_to_others,
 );
 
 const POLICY: &str = "/proc/sys/kernel/sched_policy";
@@ -27,6 +34,13 @@ fn needs_policies() {
         skip("needs policies to choose from");
     }
     needs_root();
+}
+
+/// Skips the case unless the suite is what the machine was started for: its parent is the first process, or next to it.
+fn needs_the_machine() {
+    if ok!(SYS_getppid) > 2 {
+        skip("needs the machine to itself");
+    }
 }
 
 /// The names of the policies, and the active one.
@@ -154,8 +168,14 @@ fn a_policy_that_starves_a_task_is_evicted() {
     drop(restored);
     let log = kernel_log();
     assert!(log.contains("scheduling policy broken starves thread"), "the log: {log}");
-    assert!(log.contains("scheduling policy broken is evicted: eevdf takes over"), "the log: {log}");
-    assert!(log.contains(&format!("starves thread {pid} ")), "thread {pid} is not in the log: {log}");
+    assert!(
+        log.contains("scheduling policy broken is evicted: eevdf takes over"),
+        "the log: {log}"
+    );
+    assert!(
+        log.contains(&format!("starves thread {pid} ")),
+        "thread {pid} is not in the log: {log}"
+    );
 }
 
 /// What the kernel has said.
@@ -216,9 +236,7 @@ fn jain(values: &[f64]) -> f64 {
 /// away for long spoils a measurement; then there is another.
 fn equal_hogs_get_equal_time() {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    if sys!(SYS_getppid) != Ok(1) && std::process::id() != 1 {
-        skip("needs the machine to itself");
-    }
+    needs_the_machine();
     for hogs in [cpus, cpus + 1, 2 * cpus] {
         let mut tries = 0;
         loop {
@@ -226,7 +244,11 @@ fn equal_hogs_get_equal_time() {
             let times = hog_times(&vec![0; hogs], 4);
             let mean = times.iter().sum::<f64>() / hogs as f64;
             let worst = times.iter().map(|time| (time / mean - 1.0).abs()).fold(0.0, f64::max);
-            println!("{hogs} hogs on {cpus} CPUs: off by {:.2} %, Jain {:.5}", worst * 100.0, jain(&times));
+            println!(
+                "{hogs} hogs on {cpus} CPUs: off by {:.2} %, Jain {:.5}",
+                worst * 100.0,
+                jain(&times)
+            );
             if worst <= 0.03 && jain(&times) >= 0.999 {
                 break;
             }
@@ -239,9 +261,7 @@ fn equal_hogs_get_equal_time() {
 fn nice_values_get_their_shares() {
     const WEIGHTS: [(i32, f64); 3] = [(-5, 3121.0), (0, 1024.0), (5, 335.0)];
     needs_root();
-    if sys!(SYS_getppid) != Ok(1) {
-        skip("needs the machine to itself");
-    }
+    needs_the_machine();
     ok!(SYS_sched_setaffinity, 0, 8, &1_u64);
     let total: f64 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
     let mut tries = 0;
@@ -249,9 +269,10 @@ fn nice_values_get_their_shares() {
         tries += 1;
         let times = hog_times(&WEIGHTS.map(|(nice, _)| nice), 4);
         let ran: f64 = times.iter().sum();
-        let errors = times.iter().zip(WEIGHTS).map(|(time, (_, weight))| {
-            (time / ran / (weight / total) - 1.0).abs()
-        });
+        let errors = times
+            .iter()
+            .zip(WEIGHTS)
+            .map(|(time, (_, weight))| (time / ran / (weight / total) - 1.0).abs());
         let worst = errors.fold(0.0, f64::max);
         println!("nice -5, 0, 5: {times:.3?} s, off by {:.2} %", worst * 100.0);
         if worst <= 0.05 {
@@ -259,4 +280,148 @@ fn nice_values_get_their_shares() {
         }
         assert!(tries < 3, "nice -5, 0, 5: {times:?}");
     }
+}
+
+/// `struct sched_attr` (sched_setattr(2)).
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+#[repr(C)]
+struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+impl Attributes {
+    const SIZE: u32 = size_of::<Self>() as u32;
+
+    fn deadline(runtime_us: u64, deadline_us: u64, period_us: u64) -> Self {
+        Self {
+            size: Self::SIZE,
+            policy: libc::SCHED_DEADLINE as u32,
+            runtime: runtime_us * 1000,
+            deadline: deadline_us * 1000,
+            period: period_us * 1000,
+            ..Self::default()
+        }
+    }
+
+    /// Those of the calling thread.
+    fn current() -> Self {
+        let mut found = Self::default();
+        ok!(SYS_sched_getattr, 0, &mut found, Self::SIZE, 0);
+        found
+    }
+}
+
+/// Gives the calling thread a reservation, or skips the case where that is not allowed at all.
+fn reserve(runtime_us: u64, deadline_us: u64, period_us: u64) {
+    needs_root();
+    let wanted = Attributes::deadline(runtime_us, deadline_us, period_us);
+    match sys!(SYS_sched_setattr, 0, &wanted, 0) {
+        Ok(_) => {}
+        Err(error) if ok!(SYS_getppid) > 2 => skip(&format!("no reservation here: {error}")),
+        Err(error) => panic!("no reservation: {error}"),
+    }
+}
+
+fn reservations_are_kept_in_attributes() {
+    reserve(1000, 5000, 10_000);
+    assert_eq!(Attributes::current(), Attributes::deadline(1000, 5000, 10_000));
+    assert_eq!(ok!(SYS_sched_getscheduler, 0), libc::SCHED_DEADLINE as usize);
+    let mut priority = 7_i32;
+    ok!(SYS_sched_getparam, 0, &mut priority);
+    assert_eq!(priority, 0);
+    // A period of zero stands for the deadline.
+    reserve(1000, 10_000, 0);
+    assert_eq!(Attributes::current().period, 10_000_000);
+    if std::thread::available_parallelism().map_or(1, usize::from) > 1 {
+        fails!(EBUSY: SYS_sched_setaffinity, 0, 8, &1_u64);
+    }
+    let normal = Attributes { size: Attributes::SIZE, ..Attributes::default() };
+    ok!(SYS_sched_setattr, 0, &normal, 0);
+    assert_eq!(ok!(SYS_sched_getscheduler, 0), 0);
+}
+
+fn reservations_must_make_sense() {
+    reserve(1000, 5000, 10_000);
+    for (runtime, deadline, period) in
+        [(6000, 5000, 10_000), (1000, 11_000, 10_000), (0, 5000, 10_000), (1, 10, 20), (1000, 0, 0)]
+    {
+        let wanted = Attributes::deadline(runtime, deadline, period);
+        fails!(EINVAL: SYS_sched_setattr, 0, &wanted, 0);
+    }
+    fails!(EINVAL: SYS_sched_setscheduler, 0, libc::SCHED_DEADLINE, &0_i32);
+    assert_eq!(ok!(SYS_sched_get_priority_max, libc::SCHED_DEADLINE), 0);
+}
+
+fn a_deadline_thread_is_not_forked() {
+    const RESET_ON_FORK: u64 = 1;
+    reserve(1000, 5000, 10_000);
+    fails!(EAGAIN: SYS_fork);
+    let resetting = Attributes { flags: RESET_ON_FORK, ..Attributes::current() };
+    ok!(SYS_sched_setattr, 0, &resetting, 0);
+    child(|| assert_eq!(ok!(SYS_sched_getscheduler, 0), 0)).success();
+}
+
+/// A loop that reserved a fifth of a CPU gets that much and no more, whatever else the machine does.
+fn a_deadline_thread_runs_no_longer_than_it_reserved() {
+    needs_the_machine();
+    let page = Mapping::shared(1);
+    let hog = child(|| {
+        reserve(4000, 20_000, 20_000);
+        page.word(0).store(1, SeqCst);
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    super::support::until("it has its reservation", || page.word(0).load(SeqCst) == 1);
+    let (before, started) = (cpu_time(&hog), Instant::now());
+    nap(2000);
+    let share = (cpu_time(&hog) - before) / started.elapsed().as_secs_f64();
+    hog.finish();
+    println!("share {share:.3}");
+    // Interrupts come late on a busy host, and what was overrun is taken off the next period.
+    assert!((0.10..0.23).contains(&share), "{share}");
+}
+
+/// A FIFO loop leaves 5 % to a fair one on the same CPU, by default.
+fn fifo_keeps_its_cpu_and_leaves_some_to_others() {
+    needs_root();
+    needs_the_machine();
+    if read_text("/proc/sys/kernel/sched_rt_runtime_us").trim() != "950000" {
+        skip("needs the usual limit for real-time threads");
+    }
+    let last_cpu = 1_u64 << (std::thread::available_parallelism().map_or(1, usize::from) - 1);
+    let page = Mapping::shared(1);
+    let start = |policy: i32, priority: i32| {
+        let page = &page;
+        child(move || {
+            ok!(SYS_sched_setaffinity, 0, 8, &last_cpu);
+            ok!(SYS_sched_setscheduler, 0, policy, &priority);
+            page.word(0).fetch_add(1, SeqCst);
+            while page.word(1).load(SeqCst) == 0 {
+                ok!(SYS_sched_yield);
+            }
+            loop {
+                std::hint::spin_loop();
+            }
+        })
+    };
+    let fair = start(libc::SCHED_OTHER, 0);
+    super::support::until("the fair one is there", || page.word(0).load(SeqCst) == 1);
+    let urgent = start(libc::SCHED_FIFO, 10);
+    super::support::until("both are there", || page.word(0).load(SeqCst) == 2);
+    page.word(1).store(1, SeqCst);
+    let before = (cpu_time(&urgent), cpu_time(&fair));
+    nap(4000);
+    let (much, little) = (cpu_time(&urgent) - before.0, cpu_time(&fair) - before.1);
+    urgent.finish();
+    fair.finish();
+    println!("{much:.3} s and {little:.3} s");
+    assert!(little > 0.01 * much && little < 0.2 * much, "{much} s and {little} s");
 }

@@ -150,7 +150,11 @@ impl Scheduling {
         let nice = i64::from(parameters.nice.get());
         let real_time = parameters.priority;
         Self {
-            priority: if real_time > 0 { -1 - i64::from(real_time) } else { 20 + nice },
+            priority: match parameters.discipline {
+                Discipline::Deadline => -101,
+                Discipline::Fifo | Discipline::RoundRobin => -1 - i64::from(real_time),
+                Discipline::Normal | Discipline::Batch | Discipline::Idle => 20 + nice,
+            },
             nice,
             cpu: core.cpu().index(),
             real_time_priority: real_time,
@@ -160,6 +164,7 @@ impl Scheduling {
                 Discipline::RoundRobin => abi::SCHED_RR,
                 Discipline::Batch => abi::SCHED_BATCH,
                 Discipline::Idle => abi::SCHED_IDLE,
+                Discipline::Deadline => abi::SCHED_DEADLINE,
             },
         }
     }

@@ -4,6 +4,8 @@ use arch::addr::UserAddr;
 use arch::cpu::{CpuMask, MAX_CPUS};
 use arch::{clock, preempt};
 
+use sched::Discipline;
+
 use super::{find, may_change};
 use crate::errno::{Errno, Result};
 use crate::memory::user::{self, UserPtr};
@@ -27,8 +29,14 @@ pub(super) fn sched_setaffinity(
     let target = find(caller, tid)?;
     may_change(caller, &target)?;
     let mask = mask_from_bytes(&buffer);
-    if mask.and(&scheduler().online()).is_empty() {
+    let online = scheduler().online();
+    if mask.and(&online).is_empty() {
         return Err(Errno::EINVAL);
+    }
+    // What it reserved is reserved on all CPUs.
+    let reserves = target.scheduling.task.parameters().discipline == Discipline::Deadline;
+    if reserves && mask.and(&online) != online {
+        return Err(Errno::EBUSY);
     }
     preempt::disable();
     let here = arch::current_cpu();

@@ -3,13 +3,14 @@
 use arch::addr::UserAddr;
 use arch::time::Nanos;
 use linux_raw_sys::general as abi;
-use sched::{Nice, Parameters};
+use sched::{Discipline, Nice, Parameters, Reservation};
 
 use super::parameters::{check_priority, discipline, policy_number};
 use super::{apply, find, may_apply};
 use crate::errno::{Errno, Result};
 use crate::memory::user::{self, UserPtr};
 use crate::plain_data;
+use crate::scheduling::limits;
 use crate::syscall::Caller;
 
 /// `struct sched_attr` as of Linux 5.3 (`SCHED_ATTR_SIZE_VER1`).
@@ -41,6 +42,9 @@ const KEEP_POLICY: u64 = abi::SCHED_FLAG_KEEP_POLICY as u64;
 const KEEP_PARAMS: u64 = abi::SCHED_FLAG_KEEP_PARAMS as u64;
 const KNOWN_FLAGS: u64 = RESET_ON_FORK | KEEP_POLICY | KEEP_PARAMS;
 
+/// The least runtime of a reservation, in nanoseconds.
+const SHORTEST_RUNTIME: u64 = 1 << 10;
+
 /// Bounds of a slice that a thread may ask for, as on Linux.
 const SHORTEST_SLICE: u64 = 100_000;
 const LONGEST_SLICE: u64 = 100_000_000;
@@ -61,7 +65,7 @@ pub(super) fn sched_setattr(
     let target = find(caller, tid)?;
     let new = requested(&attributes, target.scheduling.task.parameters())?;
     may_apply(caller, &target, &new)?;
-    apply(&target, new);
+    apply(&target, new)?;
     Ok(0)
 }
 
@@ -125,7 +129,10 @@ fn requested(attributes: &Attributes, old: Parameters) -> Result<Parameters> {
     }
     let priority = i32::try_from(attributes.priority).map_err(|_| Errno::EINVAL)?;
     new.priority = check_priority(kind, priority)?;
-    if !kind.is_real_time() {
+    new.reservation = Reservation::default();
+    if kind == Discipline::Deadline {
+        new.reservation = reservation(attributes)?;
+    } else if !kind.is_real_time() {
         new.nice = Nice::clamped(attributes.nice);
         new.slice = match attributes.runtime {
             0 => Nanos::ZERO,
@@ -133,6 +140,22 @@ fn requested(attributes: &Attributes, old: Parameters) -> Result<Parameters> {
         };
     }
     Ok(new)
+}
+
+/// The reservation that `attributes` ask for, if it makes sense (sched(7), "Deadline scheduling").
+fn reservation(attributes: &Attributes) -> Result<Reservation> {
+    let Attributes { runtime, deadline, period, .. } = *attributes;
+    let period = if period == 0 { deadline } else { period };
+    let ordered = runtime <= deadline && deadline <= period;
+    let (shortest, longest) = limits::deadline_periods();
+    // Linux sees fewer than 1024 ns as none, and times with the highest bit as a mistake.
+    let in_range = runtime >= SHORTEST_RUNTIME
+        && (shortest.0..=longest.0).contains(&period)
+        && deadline < 1 << 63;
+    if !ordered || !in_range {
+        return Err(Errno::EINVAL);
+    }
+    Ok(Reservation { runtime: Nanos(runtime), deadline: Nanos(deadline), period: Nanos(period) })
 }
 
 pub(super) fn sched_getattr(
@@ -149,14 +172,18 @@ pub(super) fn sched_getattr(
     }
     let parameters = find(caller, tid)?.scheduling.task.parameters();
     let known = size.min(SIZE);
-    let is_fair = !parameters.discipline.is_real_time();
+    let reserves = parameters.discipline == Discipline::Deadline;
+    let is_fair = !parameters.discipline.is_real_time() && !reserves;
+    let reservation = parameters.reservation;
     let found = Attributes {
         size: known as u32,
         policy: policy_number(parameters.discipline),
         flags: if parameters.reset_on_fork { RESET_ON_FORK } else { 0 },
         nice: if is_fair { parameters.nice.get() } else { 0 },
         priority: u32::from(parameters.priority),
-        runtime: if is_fair { parameters.slice.0 } else { 0 },
+        runtime: if is_fair { parameters.slice.0 } else { reservation.runtime.0 },
+        deadline: reservation.deadline.0,
+        period: reservation.period.0,
         ..Attributes::default()
     };
     user::write_bytes(attributes, &encode(&found)[..known])?;
@@ -171,6 +198,8 @@ fn encode(attributes: &Attributes) -> [u8; SIZE] {
     bytes[16..20].copy_from_slice(&attributes.nice.to_le_bytes());
     bytes[20..24].copy_from_slice(&attributes.priority.to_le_bytes());
     bytes[24..32].copy_from_slice(&attributes.runtime.to_le_bytes());
+    bytes[32..40].copy_from_slice(&attributes.deadline.to_le_bytes());
+    bytes[40..48].copy_from_slice(&attributes.period.to_le_bytes());
     bytes
 }
 
@@ -189,6 +218,22 @@ mod tests {
         let slice = Attributes { runtime: 5, nice: -30, ..Attributes::default() };
         let new = requested(&slice, Parameters::DEFAULT).expect("valid");
         assert_eq!((new.slice, new.nice), (Nanos(SHORTEST_SLICE), Nice::MIN));
+    }
+
+    #[test]
+    fn a_reservation_is_ordered_and_in_range() {
+        let asked = |runtime, deadline, period| {
+            let attributes =
+                Attributes { policy: 6, runtime, deadline, period, ..Attributes::default() };
+            requested(&attributes, Parameters::DEFAULT).map(|new| new.reservation)
+        };
+        let millis = |count: u64| count * 1_000_000;
+        let reserved = asked(millis(1), millis(5), 0).expect("valid");
+        assert_eq!((reserved.deadline, reserved.period), (Nanos(millis(5)), Nanos(millis(5))));
+        assert!(asked(millis(6), millis(5), millis(10)).is_err());
+        assert!(asked(millis(1), millis(11), millis(10)).is_err());
+        assert!(asked(1023, millis(1), millis(10)).is_err());
+        assert!(asked(millis(1), millis(5), millis(100_000)).is_err());
     }
 
     #[test]

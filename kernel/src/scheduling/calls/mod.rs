@@ -16,7 +16,7 @@ use parameters::{
     sched_rr_get_interval, sched_setparam, sched_setscheduler,
 };
 use priority::{getpriority, setpriority};
-use sched::Parameters;
+use sched::{Discipline, Parameters};
 
 use super::cpus::scheduler;
 use super::preemption::{carry_out, yield_now};
@@ -78,17 +78,32 @@ fn may_apply(caller: &Caller<'_>, target: &Thread, new: &Parameters) -> Result<(
     let nice_floor = 20_i64.saturating_sub_unsigned(limit(Resource::Nice));
     let lowers_nice = new.nice < old.nice && i64::from(new.nice.get()) < nice_floor;
     let ceiling = limit(Resource::RealTimePriority);
+    let reserves = new.discipline == Discipline::Deadline;
     let raises_priority = new.discipline.is_real_time()
         && (new.discipline != old.discipline && ceiling == 0
             || new.priority > old.priority && u64::from(new.priority) > ceiling);
     let clears_reset = old.reset_on_fork && !new.reset_on_fork;
-    if lowers_nice || raises_priority || clears_reset { Err(Errno::EPERM) } else { Ok(()) }
+    if lowers_nice || reserves || raises_priority || clears_reset {
+        Err(Errno::EPERM)
+    } else {
+        Ok(())
+    }
 }
 
 /// Gives `target` new parameters, with effect at once wherever it runs.
-fn apply(target: &Arc<Thread>, parameters: Parameters) {
+///
+/// # Errors
+/// `EPERM` for a reservation by a thread that may not run on every CPU, `EBUSY` for one that there is no room for.
+fn apply(target: &Arc<Thread>, parameters: Parameters) -> Result<()> {
+    let allowed = target.scheduling.task.affinity();
+    let online = scheduler().online();
+    if parameters.discipline == Discipline::Deadline && allowed.and(&online) != online {
+        return Err(Errno::EPERM);
+    }
     preempt::disable();
     let here = arch::current_cpu();
-    carry_out(scheduler().set_parameters(target, parameters, clock::now(), here));
+    let outcome = scheduler().set_parameters(target, parameters, clock::now(), here);
+    let outcome = outcome.map(carry_out).map_err(|_| Errno::EBUSY);
     preempt::enable();
+    outcome
 }

@@ -2,7 +2,7 @@
 
 use arch::time::Nanos;
 use linux_raw_sys::general as abi;
-use sched::{Discipline, Parameters, REAL_TIME_SLICE};
+use sched::{Discipline, Parameters, REAL_TIME_SLICE, Reservation};
 
 use super::{apply, find, may_apply};
 use crate::errno::{Errno, Result};
@@ -19,7 +19,7 @@ const PRIORITIES: core::ops::RangeInclusive<i32> = 1..=99;
 /// The discipline that policy number `policy` stands for.
 ///
 /// # Errors
-/// `EINVAL` for none, and for `SCHED_DEADLINE`, which Skein does not have.
+/// `EINVAL` for none.
 pub(super) fn discipline(policy: u32) -> Result<Discipline> {
     match policy {
         abi::SCHED_NORMAL => Ok(Discipline::Normal),
@@ -27,6 +27,7 @@ pub(super) fn discipline(policy: u32) -> Result<Discipline> {
         abi::SCHED_RR => Ok(Discipline::RoundRobin),
         abi::SCHED_BATCH => Ok(Discipline::Batch),
         abi::SCHED_IDLE => Ok(Discipline::Idle),
+        abi::SCHED_DEADLINE => Ok(Discipline::Deadline),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -39,6 +40,18 @@ pub(super) const fn policy_number(discipline: Discipline) -> u32 {
         Discipline::RoundRobin => abi::SCHED_RR,
         Discipline::Batch => abi::SCHED_BATCH,
         Discipline::Idle => abi::SCHED_IDLE,
+        Discipline::Deadline => abi::SCHED_DEADLINE,
+    }
+}
+
+/// The discipline of calls that have no room for a reservation.
+///
+/// # Errors
+/// `EINVAL` for `SCHED_DEADLINE` and for none.
+fn discipline_without_reservation(policy: u32) -> Result<Discipline> {
+    match discipline(policy)? {
+        Discipline::Deadline => Err(Errno::EINVAL),
+        other => Ok(other),
     }
 }
 
@@ -56,7 +69,7 @@ pub(super) fn sched_setscheduler(
     parameters: UserPtr<i32>,
 ) -> Result {
     let policy = policy as u32;
-    let kind = discipline(policy & !RESET_ON_FORK);
+    let kind = discipline_without_reservation(policy & !RESET_ON_FORK);
     if parameters.is_null() || tid < 0 {
         return Err(Errno::EINVAL);
     }
@@ -67,10 +80,11 @@ pub(super) fn sched_setscheduler(
         discipline,
         priority: check_priority(discipline, priority)?,
         reset_on_fork: policy & RESET_ON_FORK != 0,
+        reservation: Reservation::default(),
         ..target.scheduling.task.parameters()
     };
     may_apply(caller, &target, &new)?;
-    apply(&target, new);
+    apply(&target, new)?;
     Ok(0)
 }
 
@@ -85,9 +99,10 @@ pub(super) fn sched_setparam(
     let priority = parameters.read()?;
     let target = find(caller, tid)?;
     let old = target.scheduling.task.parameters();
+    discipline_without_reservation(policy_number(old.discipline))?;
     let new = Parameters { priority: check_priority(old.discipline, priority)?, ..old };
     may_apply(caller, &target, &new)?;
-    apply(&target, new);
+    apply(&target, new)?;
     Ok(0)
 }
 
@@ -119,10 +134,6 @@ pub(super) fn sched_get_priority_min(_caller: &mut Caller<'_>, policy: i32) -> R
 }
 
 fn bound(policy: i32, real_time: i32) -> Result {
-    // A policy that Linux has and Skein has not is still no error to ask about.
-    if policy as u32 == abi::SCHED_DEADLINE {
-        return Ok(0);
-    }
     let discipline = discipline(policy as u32)?;
     Ok(if discipline.is_real_time() { real_time as usize } else { 0 })
 }
@@ -135,7 +146,7 @@ pub(super) fn sched_rr_get_interval(
 ) -> Result {
     let parameters = find(caller, tid)?.scheduling.task.parameters();
     let slice = match parameters.discipline {
-        Discipline::Fifo => Nanos::ZERO,
+        Discipline::Fifo | Discipline::Deadline => Nanos::ZERO,
         Discipline::RoundRobin => REAL_TIME_SLICE,
         _ if parameters.slice > Nanos::ZERO => parameters.slice,
         _ => scheduler().policy().slice,

@@ -112,6 +112,5 @@ fn set_nice(caller: &Caller<'_>, thread: &Arc<Thread>, nice: Nice) -> Result<()>
     if nice < old.nice && i64::from(nice.get()) < floor && !privileged {
         return Err(Errno::EACCES);
     }
-    apply(thread, Parameters { nice, ..old });
-    Ok(())
+    apply(thread, Parameters { nice, ..old })
 }
