@@ -48,6 +48,8 @@ ranks! {
     EPOLL = 36;
     /// A bucket of the futex table.
     FUTEX = 38;
+    /// Who waits for whose priority-inheritance futex.
+    FUTEX_OWNERS = 40;
     /// One address space: its map and tables. Taken shared by faults, exclusive by all else.
     SPACE = 42;
     /// Who maps an object: lists of fork families and of their members.

@@ -41,6 +41,9 @@ pub(super) enum Sharing {
 }
 
 impl Key {
+    /// Before all others.
+    pub(super) const FIRST: Self = Self { owner: 0, offset: 0 };
+
     /// The key of the word at `address` in the memory of `thread`, the current one.
     ///
     /// # Errors

@@ -2,9 +2,9 @@
 //!
 //! - [`key`](self) decides when two words are the same; `table` holds who waits; `wait` waits.
 //! - `operation` is `FUTEX_WAKE_OP`'s little language; `robust` releases the locks of the dead.
-//!
-//! Priority inheritance is not implemented: its operations return `ENOSYS`, as on a Linux without it.
+//! - `inherit` has the locks whose owners inherit the urgency of those who wait.
 
+mod inherit;
 mod key;
 mod operation;
 mod robust;
@@ -15,10 +15,11 @@ mod word;
 use arch::addr::UserAddr;
 use linux_raw_sys::general as abi;
 
+pub use self::inherit::reorder;
 use self::key::{Key, Sharing};
 use self::operation::Operation;
+pub use self::robust::{end_locks, release_robust_list, wake_address};
 use self::robust::{get_robust_list, set_robust_list};
-pub use self::robust::{release_robust_list, wake_address};
 use self::table::TABLE;
 use self::wait::{Deadline, WaitVector, futex_waitv};
 use crate::errno::{Errno, Result};
@@ -54,8 +55,11 @@ fn futex(
     let private = flags & abi::FUTEX_PRIVATE_FLAG != 0;
     let sharing = if private { Sharing::Private } else { Sharing::Shared };
     let clock = match flags & abi::FUTEX_CLOCK_REALTIME {
+        _ if command == abi::FUTEX_LOCK_PI && flags & abi::FUTEX_CLOCK_REALTIME == 0 => {
+            ClockId::REALTIME
+        }
         0 => ClockId::MONOTONIC,
-        _ if command == abi::FUTEX_WAIT_BITSET => ClockId::REALTIME,
+        _ if takes_clock(command) => ClockId::REALTIME,
         _ => return Err(Errno::ENOSYS),
     };
     let thread = caller.thread;
@@ -108,8 +112,27 @@ fn futex(
             }
             Ok(woken as usize)
         }
+        abi::FUTEX_LOCK_PI | abi::FUTEX_LOCK_PI2 => {
+            inherit::lock(caller, address, sharing, absolute(timeout, clock)?)
+        }
+        abi::FUTEX_TRYLOCK_PI => inherit::try_lock(caller, address, sharing),
+        abi::FUTEX_UNLOCK_PI => inherit::unlock(caller, address, sharing),
+        abi::FUTEX_WAIT_REQUEUE_PI => {
+            let deadline = absolute(timeout, clock)?;
+            inherit::wait_and_lock(caller, (address, second), sharing, value, deadline)
+        }
+        // Exactly one may be woken: the lock is one thread's.
+        abi::FUTEX_CMP_REQUEUE_PI if value != 1 || (count as i32) < 0 => Err(Errno::EINVAL),
+        abi::FUTEX_CMP_REQUEUE_PI => {
+            inherit::requeue(caller, (address, second), sharing, third, count)
+        }
         _ => Err(Errno::ENOSYS),
     }
+}
+
+/// Whether the command's time-out may be on the real-time clock by `FUTEX_CLOCK_REALTIME`.
+const fn takes_clock(command: u32) -> bool {
+    matches!(command, abi::FUTEX_WAIT_BITSET | abi::FUTEX_WAIT_REQUEUE_PI | abi::FUTEX_LOCK_PI2)
 }
 
 /// Linux wakes one waiter when asked for none or fewer.

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use arch::addr::UserAddr;
 use linux_raw_sys::general as abi;
 
+use super::inherit;
 use super::key::{Key, Sharing};
 use super::table::TABLE;
 use super::word;
@@ -70,6 +71,12 @@ pub(super) fn get_robust_list(
     Ok(0)
 }
 
+/// The current thread ends: as [`release_robust_list`], and nobody waits for it any more.
+pub fn end_locks(thread: &Arc<Thread>) {
+    release_robust_list(thread);
+    inherit::end(thread);
+}
+
 /// Marks every lock on `thread`'s list as its dead owner's and wakes a waiter each. The thread is the current one, and ends
 /// or gives up its memory.
 pub fn release_robust_list(thread: &Arc<Thread>) {
@@ -79,6 +86,7 @@ pub fn release_robust_list(thread: &Arc<Thread>) {
         // What cannot be read is the program's own mistake.
         let _unreadable = walk(thread, head);
     }
+    inherit::release_all(thread);
 }
 
 fn walk(thread: &Arc<Thread>, address: u64) -> Result<()> {

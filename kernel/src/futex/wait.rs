@@ -96,7 +96,7 @@ fn resume(caller: &mut Caller<'_>, [address, shared, words, kind, time]: [u64; 5
 }
 
 /// Sleeps until `done` or until the deadline, also if its clock is set meanwhile.
-fn block_until(
+pub(super) fn block_until(
     thread: &Arc<Thread>,
     deadline: Option<Deadline>,
     mut done: impl FnMut() -> bool,

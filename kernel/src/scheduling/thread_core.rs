@@ -15,6 +15,7 @@ use core::cell::UnsafeCell;
 use arch::cpu::{CpuId, CpuMask};
 use arch::error::OutOfMemory;
 use arch::fpu::ExtendedState;
+use arch::sync::atomic::{AtomicBool, Ordering};
 use arch::thread::{KernelContext, KernelStack};
 use arch::time::Nanos;
 use mm::AddressSpace;
@@ -64,6 +65,8 @@ pub struct ThreadCore {
     alarm: Once<Timer>,
     /// CPU time in user and kernel mode.
     cpu_clock: CpuClock,
+    /// The thread ends, and has no locks for anybody to wait for.
+    releases_locks: AtomicBool,
 }
 
 // SAFETY: `machine` is touched by one CPU at a time, as the module's documentation says; the rest is `Sync`.
@@ -184,6 +187,7 @@ impl ThreadCore {
             }),
             alarm: Once::new(),
             cpu_clock: CpuClock::new(),
+            releases_locks: AtomicBool::new(false),
         }
     }
 
@@ -223,6 +227,16 @@ impl ThreadCore {
     fn assert_own(&self) {
         let own = core::ptr::eq(self, &task::current().scheduling);
         assert!(own, "what belongs to a running thread is used by another");
+    }
+
+    /// Whether the thread ends and nobody may wait for its locks any more.
+    pub(crate) fn releases_locks(&self) -> bool {
+        self.releases_locks.load(Ordering::Relaxed)
+    }
+
+    /// See [`releases_locks`](Self::releases_locks).
+    pub(crate) fn set_releases_locks(&self) {
+        self.releases_locks.store(true, Ordering::Relaxed);
     }
 
     /// Whether this is a CPU's own thread, which runs when nothing else does.

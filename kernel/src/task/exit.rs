@@ -100,7 +100,7 @@ fn stop_taking_signals(thread: &Thread) {
 
 /// Releases the futexes that the thread held, and wakes who waits for its end.
 fn tell_user_memory(thread: &Arc<Thread>) {
-    futex::release_robust_list(thread);
+    futex::end_locks(thread);
     let address = thread.clear_child_tid();
     thread.set_clear_child_tid(0);
     if let Some(address) = arch::addr::UserAddr::try_new(address).filter(|a| !a.is_null()) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::support::{
     Child, Mapping, Status, child, exit_now, nap, needs_root, read_text, skip, write_text,
 };
-use crate::{ok, sys};
+use crate::{fails, ok, sys};
 
 super::area!("scheduling":
     policies_are_listed_and_changed,

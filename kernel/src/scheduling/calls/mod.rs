@@ -105,5 +105,6 @@ fn apply(target: &Arc<Thread>, parameters: Parameters) -> Result<()> {
     let outcome = scheduler().set_parameters(target, parameters, clock::now(), here);
     let outcome = outcome.map(carry_out).map_err(|_| Errno::EBUSY);
     preempt::enable();
+    crate::futex::reorder(target);
     outcome
 }

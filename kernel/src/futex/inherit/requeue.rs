@@ -1,0 +1,106 @@
+//! Condition variables around priority-inheritance locks: `FUTEX_WAIT_REQUEUE_PI` and `FUTEX_CMP_REQUEUE_PI`.
+//!
+//! The waiter waits on one word and names the lock that it wants afterwards. The waker moves waiters from the word to the
+//! lock, the first of them into its possession if it is free. Nobody wakes such a waiter in another way.
+
+use alloc::sync::Arc;
+
+use arch::addr::UserAddr;
+
+use super::graph::{Graph, Waiting};
+use super::{Attempt, attempt, conclude, with_graph};
+use crate::errno::{Errno, Result};
+use crate::futex::key::{Key, Sharing};
+use crate::futex::wait::{Deadline, block_until};
+use crate::futex::word;
+use crate::scheduling::WaitEnd;
+use crate::syscall::Caller;
+
+/// Waits on the word at `address`, if it is `expected`, until somebody requeues the caller to the lock at `target` and the
+/// lock is the caller's.
+pub(in crate::futex) fn wait_and_lock(
+    caller: &mut Caller<'_>,
+    (address, target): (UserAddr, UserAddr),
+    sharing: Sharing,
+    expected: u32,
+    deadline: Option<Deadline>,
+) -> Result {
+    let (word_key, _word_anchor) = Key::of(caller.thread, address, sharing)?;
+    let (lock_key, _lock_anchor) = Key::of(caller.thread, target, sharing)?;
+    if word_key == lock_key {
+        return Err(Errno::EINVAL);
+    }
+    let waiting = Waiting::new(caller.thread, lock_key);
+    with_graph(&[address, target], |graph| {
+        if word::load(address)? != expected {
+            return Err(Errno::EAGAIN);
+        }
+        graph.park(word_key, &waiting)
+    })?;
+    let end = block_until(caller.thread, deadline, || waiting.granted().is_some());
+    conclude(&waiting, target, |graph| {
+        let was_parked = graph.unpark(word_key, &waiting);
+        graph.leave(&waiting);
+        match end {
+            Err(WaitEnd::TimedOut) => Errno::ETIMEDOUT,
+            Ok(()) | Err(WaitEnd::Interrupted) if was_parked => Errno::ERESTARTNOINTR,
+            // The word has changed since: waiting on it again would be another wait.
+            Ok(()) | Err(WaitEnd::Interrupted) => Errno::EAGAIN,
+        }
+    })
+}
+
+/// Moves one waiter and up to `more` others from the word at `address`, if it is `expected`, to the lock at `target`.
+/// Returns how many.
+pub(in crate::futex) fn requeue(
+    caller: &Caller<'_>,
+    (address, target): (UserAddr, UserAddr),
+    sharing: Sharing,
+    expected: u32,
+    more: u32,
+) -> Result {
+    let (word_key, _word_anchor) = Key::of(caller.thread, address, sharing)?;
+    let (lock_key, _lock_anchor) = Key::of(caller.thread, target, sharing)?;
+    if word_key == lock_key {
+        return Err(Errno::EINVAL);
+    }
+    with_graph(&[address, target], |graph| {
+        if word::load(address)? != expected {
+            return Err(Errno::EAGAIN);
+        }
+        let mut moved = 0;
+        while moved <= more as usize
+            && let Some(waiting) = graph.first_parked(word_key)
+        {
+            match move_one(graph, (word_key, lock_key), target, &waiting) {
+                Ok(()) => moved += 1,
+                // What has been moved stays moved.
+                Err(_) if moved > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(moved)
+    })
+}
+
+fn move_one(
+    graph: &mut Graph,
+    (word_key, lock_key): (Key, Key),
+    target: UserAddr,
+    waiting: &Arc<Waiting>,
+) -> Result<()> {
+    if waiting.lock != lock_key {
+        return Err(Errno::EINVAL);
+    }
+    match attempt(graph, &waiting.thread, lock_key, target)? {
+        Attempt::Acquired => {
+            graph.unpark(word_key, waiting);
+            Graph::grant_free(waiting);
+        }
+        Attempt::OwnedBy(owner) => {
+            graph.join(&owner, waiting)?;
+            graph.unpark(word_key, waiting);
+        }
+    }
+    Ok(())
+}
