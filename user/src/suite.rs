@@ -24,6 +24,7 @@ mod files;
 mod futex;
 mod huge;
 mod identity;
+mod inherit;
 mod locking;
 mod memory;
 mod paths;
@@ -82,6 +83,7 @@ const AREAS: &[Area] = &[
     cow_kernel::AREA,
     threads::AREA,
     futex::AREA,
+    inherit::AREA,
     signals::AREA,
     delivery::AREA,
     cores::AREA,

@@ -195,7 +195,7 @@ fn hog_times(nices: &[i32], seconds: u64) -> Vec<f64> {
             child(|| {
                 ok!(SYS_setpriority, libc::PRIO_PROCESS, 0, nice);
                 page.word(0).fetch_add(1, SeqCst);
-                while page.word(1).load(SeqCst) == 0 {
+                while page.word(4).load(SeqCst) == 0 {
                     std::hint::spin_loop();
                 }
                 loop {
@@ -206,7 +206,7 @@ fn hog_times(nices: &[i32], seconds: u64) -> Vec<f64> {
         .collect();
     // Together on their marks, and a while to spread over the CPUs.
     super::support::until("all are there", || page.word(0).load(SeqCst) == nices.len() as u32);
-    page.word(1).store(1, SeqCst);
+    page.word(4).store(1, SeqCst);
     nap(300);
     let times = |hogs: &[Child]| -> Vec<f64> { hogs.iter().map(cpu_time).collect() };
     let before = times(&hogs);
@@ -404,7 +404,7 @@ fn fifo_keeps_its_cpu_and_leaves_some_to_others() {
             ok!(SYS_sched_setaffinity, 0, 8, &last_cpu);
             ok!(SYS_sched_setscheduler, 0, policy, &priority);
             page.word(0).fetch_add(1, SeqCst);
-            while page.word(1).load(SeqCst) == 0 {
+            while page.word(4).load(SeqCst) == 0 {
                 ok!(SYS_sched_yield);
             }
             loop {
@@ -416,7 +416,7 @@ fn fifo_keeps_its_cpu_and_leaves_some_to_others() {
     super::support::until("the fair one is there", || page.word(0).load(SeqCst) == 1);
     let urgent = start(libc::SCHED_FIFO, 10);
     super::support::until("both are there", || page.word(0).load(SeqCst) == 2);
-    page.word(1).store(1, SeqCst);
+    page.word(4).store(1, SeqCst);
     let before = (cpu_time(&urgent), cpu_time(&fair));
     nap(4000);
     let (much, little) = (cpu_time(&urgent) - before.0, cpu_time(&fair) - before.1);
