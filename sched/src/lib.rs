@@ -24,6 +24,7 @@ mod resched;
 mod run_queue;
 mod scheduler;
 mod slots;
+mod statistics;
 pub mod task;
 mod throttle;
 mod urgency;
@@ -38,5 +39,6 @@ pub use scheduler::{
     Fate, Leave, Loan, OutOfMemory, Overcommitted, QueueGuard, Replaced, Scheduler, Switch,
     Switched,
 };
+pub use statistics::CpuStatistics;
 pub use task::{Schedulable, TaskCore, TaskId, TaskStatistics};
 pub use throttle::RealTimeLimit;

@@ -315,11 +315,13 @@ impl TaskCore {
         add(&self.statistics.wake_ups, 1);
     }
 
-    pub(crate) fn note_started(&self, now: Nanos) {
-        let queued_at = self.queued_at.load(Ordering::Relaxed);
-        add(&self.statistics.queue_delay, now.0.saturating_sub(queued_at));
+    /// The task is put on its CPU. Returns how long it was queued.
+    pub(crate) fn note_started(&self, now: Nanos) -> Nanos {
+        let delay = now.0.saturating_sub(self.queued_at.load(Ordering::Relaxed));
+        add(&self.statistics.queue_delay, delay);
         add(&self.statistics.slices, 1);
         self.started_at.store(now.0, Ordering::Relaxed);
+        Nanos(delay)
     }
 
     /// Accounts the time since the last call or start, and returns it.

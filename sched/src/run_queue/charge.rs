@@ -14,6 +14,9 @@ impl<T: Schedulable> RunQueue<T> {
         let Some(current) = &mut self.current else { return Verdict::Reschedule };
         let ran = current.task.task().charge(now);
         self.watch.charge(current.class, ran);
+        if current.class != Class::Idle {
+            self.statistics.run_time = self.statistics.run_time.saturating_add(ran);
+        }
         match current.class {
             Class::Fair if current.generation != self.generation => Verdict::Reschedule,
             Class::Fair => {
@@ -26,6 +29,17 @@ impl<T: Schedulable> RunQueue<T> {
             }
             Class::Idle => Verdict::Continue(Nanos::MAX),
             Class::Stop | Class::RealTime | Class::Deadline => self.charge_urgent(ran, now),
+        }
+    }
+
+    /// Another task than before runs now, which waited for `delay`.
+    pub(crate) fn note_switch(&mut self, delay: Nanos, now: Nanos) {
+        if self.is_idle() {
+            self.statistics.idled += 1;
+            self.idle_since = Some(now);
+        } else {
+            let idle_since = self.idle_since.take();
+            self.statistics.started(delay, idle_since, now);
         }
     }
 

@@ -25,6 +25,7 @@ use crate::parameters::{Discipline, Parameters};
 use crate::policy::{Event, Policy, TaskView};
 use crate::real_time::{End, RealTimeQueue};
 use crate::slots::{Slot, Slots};
+use crate::statistics::CpuStatistics;
 use crate::task::{Schedulable, TaskCore, TaskId};
 use crate::throttle::Throttle;
 use crate::urgency::Urgency;
@@ -97,6 +98,9 @@ pub struct RunQueue<T: Schedulable> {
     /// The task that came last from another CPU.
     newcomer: Option<TaskId>,
     pub(crate) watch: Watch,
+    pub(crate) statistics: CpuStatistics,
+    /// Since when the CPU's own thread runs.
+    pub(crate) idle_since: Option<Nanos>,
 }
 
 impl<T: Schedulable> RunQueue<T> {
@@ -114,6 +118,8 @@ impl<T: Schedulable> RunQueue<T> {
             idle: None,
             newcomer: None,
             watch: Watch::default(),
+            statistics: CpuStatistics::default(),
+            idle_since: None,
         }
     }
 
@@ -133,7 +139,8 @@ impl<T: Schedulable> RunQueue<T> {
         idle.task().park.set_runnable();
         idle.task().park.set_on_cpu();
         idle.task().note_queued(now);
-        idle.task().note_started(now);
+        let _ = idle.task().note_started(now);
+        self.idle_since = Some(now);
         self.idle = Some(Arc::clone(&idle));
         self.current = Some(Current::idle(idle));
     }

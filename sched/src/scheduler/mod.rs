@@ -29,6 +29,7 @@ pub use switch::{Fate, Leave, Switch, Switched};
 use crate::policy::{POLICIES, PolicyKind, Setup, broken};
 use crate::resched::Resched;
 use crate::run_queue::RunQueue;
+use crate::statistics::CpuStatistics;
 use crate::task::{Schedulable, TaskId};
 use crate::watchdog::{PATIENCE, Starved};
 
@@ -230,6 +231,11 @@ impl<T: Schedulable> Scheduler<T> {
     /// Context switches on `cpu` so far.
     pub fn switches(&self, cpu: CpuId) -> u64 {
         self.cpus.get(cpu).switches.load(Ordering::Relaxed)
+    }
+
+    /// What `cpu` has counted so far.
+    pub fn statistics(&self, cpu: CpuId) -> CpuStatistics {
+        self.cpus.get(cpu).queue.lock().statistics
     }
 
     /// Tasks started so far.

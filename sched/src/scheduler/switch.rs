@@ -70,6 +70,8 @@ impl<T: Schedulable> Scheduler<T> {
         // Under the lock, and before the choice: whatever is queued after this sets the flag again.
         this.resched.store(false, Ordering::Release);
         let _ = queue.charge(now);
+        queue.statistics.calls += 1;
+        queue.statistics.yields += u64::from(leave == Leave::Yield);
         let Some((previous, fate)) = self.put_down(&mut queue, cpu, now, leave) else {
             self.publish(cpu, &queue);
             return Switched::Stay;
@@ -88,7 +90,8 @@ impl<T: Schedulable> Scheduler<T> {
             Leave::Block | Leave::Exit => previous.task().note_left_voluntarily(),
             Leave::Preempt | Leave::Yield => previous.task().note_left_involuntarily(),
         }
-        next.task().note_started(now);
+        let delay = next.task().note_started(now);
+        queue.note_switch(delay, now);
         next.task().park.set_on_cpu();
         this.switches.fetch_add(1, Ordering::Relaxed);
         Switched::To(Switch { guard: queue, previous, fate, next })

@@ -58,6 +58,10 @@ impl<T: Schedulable> Scheduler<T> {
             if event != Event::Migrated {
                 task.task().park.set_runnable();
             }
+            if event == Event::Woken {
+                queue.statistics.woken += 1;
+                queue.statistics.woken_locally += u64::from(cpu == here);
+            }
             let preempts = queue.enqueue(task, event, now);
             self.publish(cpu, &queue);
             drop(queue);

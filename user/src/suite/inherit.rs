@@ -49,7 +49,9 @@ fn until_contended(word: &AtomicU32) {
 #[track_caller]
 fn until_asleep(tid: u32) {
     until("the thread sleeps", || {
-        let stat = read_text(&format!("/proc/{tid}/stat"));
+        let own = std::path::PathBuf::from(format!("/proc/self/task/{tid}"));
+        let place = if own.exists() { own } else { format!("/proc/{tid}").into() };
+        let stat = read_text(&place.join("stat").to_string_lossy());
         stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
     });
 }

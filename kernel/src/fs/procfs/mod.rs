@@ -16,6 +16,7 @@ mod mounts;
 mod number_directory;
 mod process;
 mod root;
+mod schedstat;
 mod scheduler;
 mod smaps;
 mod stat;

@@ -10,7 +10,7 @@ use super::super::metadata::{FileType, Metadata};
 use super::super::pseudo::{Entry, Node, Output, PseudoInode, parse_number};
 use super::number_directory::{NumberDirectory, Numbered};
 use super::subject::{Scope, Task};
-use super::{descriptors, limits, maps, mounts, smaps, stat, status};
+use super::{descriptors, limits, maps, mounts, schedstat, smaps, stat, status};
 use crate::errno::{Errno, Result};
 use crate::task::{Name, Tid, Usage};
 
@@ -35,6 +35,8 @@ pub static DIRECTORY: Node<Task> = Node::Directory(&[
     Entry::writable("oom_score_adj", adjustment, set_adjustment),
     Entry::file("oom_score", points),
     Entry::link("root", root),
+    Entry::file("sched", schedstat::thread_table),
+    Entry::file("schedstat", schedstat::thread),
     Entry::file("stat", stat::line),
     Entry::file("statm", stat::memory),
     Entry::file("status", status::lines),
@@ -61,6 +63,8 @@ static THREAD: Node<Task> = Node::Directory(&[
     Entry::file("mounts", mounts::table),
     Entry::writable("oom_score_adj", adjustment, set_adjustment),
     Entry::link("root", root),
+    Entry::file("sched", schedstat::thread_table),
+    Entry::file("schedstat", schedstat::thread),
     Entry::file("stat", stat::line),
     Entry::file("statm", stat::memory),
     Entry::file("status", status::lines),

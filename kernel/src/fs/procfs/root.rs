@@ -9,7 +9,7 @@ use super::super::pseudo::{Entry, Node, Output, PseudoInode};
 use super::number_directory::parse;
 use super::process::DIRECTORY as PROCESS;
 use super::subject::{System, Task};
-use super::{counters, hardware, memory, mounts, scheduler, system};
+use super::{counters, hardware, memory, mounts, schedstat, scheduler, system};
 use crate::errno::{Errno, Result};
 use crate::task::{self, Pid, table};
 use crate::trace::file::TraceInode;
@@ -25,6 +25,7 @@ static ENTRIES: &[Entry<System>] = &[
     Entry::file("meminfo", memory::summary),
     Entry::link("mounts", |_| Ok(LinkTarget::Text(b"self/mounts".to_vec()))),
     Entry::file("sched_policy", scheduler::policy_counters),
+    Entry::file("schedstat", schedstat::machine),
     Entry::link("self", |_| {
         let pid = task::current().process().pid();
         Ok(LinkTarget::Text(format!("{pid}").into_bytes()))

@@ -36,6 +36,11 @@ pub fn policy_counters(_: &System, out: &mut Output) -> Result<()> {
     writeln!(out, "slice {} ns", kind.slice.0)?;
     writeln!(out, "replacements {}", scheduler().replacements())?;
     writeln!(out, "evictions {}", scheduling::evictions())?;
+    write!(out, "idle_while_waiting ns")?;
+    for cpu in scheduler().online().iter() {
+        write!(out, " {}", scheduler().statistics(cpu).idle_while_waiting.0)?;
+    }
+    writeln!(out, " # time that a CPU idled although the task that it ran next was waiting")?;
     for (index, counter) in kind.counters.iter().enumerate() {
         write!(out, "{} {}", counter.name, counter.unit)?;
         each_counters(|_, values| write!(out, " {}", values.get(index).copied().unwrap_or(0)))?;
