@@ -208,7 +208,10 @@ impl<T: Schedulable> RunQueue<T> {
             }
             Class::Deadline => self.deadline.enqueue(view, urgency),
             Class::RealTime => self.real_time.enqueue(view, urgency.priority(), end),
-            Class::Fair | Class::Idle => self.fair.enqueue(view, event),
+            Class::Fair | Class::Idle => {
+                self.fair.enqueue(view, event);
+                self.limit_real_time(now);
+            }
         }
         self.outranks_current(urgency, id, now)
     }

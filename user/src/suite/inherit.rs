@@ -292,7 +292,8 @@ fn urgency_is_lent_along_a_chain() {
     });
     until("the urgent one has its lock", || finished.load(SeqCst) == 1);
     urgent.success();
+    // With what they were lent gone, the others wait for the loop again.
+    hog.finish();
     link.success();
     owner.success();
-    hog.finish();
 }
