@@ -44,6 +44,9 @@ pub struct TaskCore {
     queued_at: AtomicU64,
     server_deadline: AtomicU64,
     server_left: AtomicU64,
+    /// See [`Self::waited`]; the value when `waited_epoch` began.
+    waited_lately: AtomicU64,
+    waited_epoch: AtomicU32,
     waits_since: AtomicU64,
     chances: AtomicU32,
     started_at: AtomicU64,
@@ -108,6 +111,8 @@ impl TaskCore {
             queued_at: AtomicU64::new(0),
             server_deadline: AtomicU64::new(0),
             server_left: AtomicU64::new(0),
+            waited_lately: AtomicU64::new(0),
+            waited_epoch: AtomicU32::new(0),
             waits_since: AtomicU64::new(0),
             chances: AtomicU32::new(0),
             started_at: AtomicU64::new(0),
@@ -315,10 +320,28 @@ impl TaskCore {
         add(&self.statistics.wake_ups, 1);
     }
 
+    /// How long the task has waited for a CPU lately: the sum of its delays, halved every four seconds or so.
+    pub(crate) fn waited(&self, now: Nanos) -> Nanos {
+        let epochs = epoch(now).wrapping_sub(self.waited_epoch.load(Ordering::Relaxed));
+        Nanos(self.waited_lately.load(Ordering::Relaxed).checked_shr(epochs).unwrap_or(0))
+    }
+
+    /// As [`waited`](Self::waited), of a queued task, with the time that it waits now.
+    pub(crate) fn waited_until(&self, now: Nanos) -> Nanos {
+        let since = Nanos(self.queued_at.load(Ordering::Relaxed));
+        self.waited(now).saturating_add(now.saturating_sub(since))
+    }
+
+    fn note_waited(&self, delay: Nanos, now: Nanos) {
+        self.waited_lately.store(self.waited(now).saturating_add(delay).0, Ordering::Relaxed);
+        self.waited_epoch.store(epoch(now), Ordering::Relaxed);
+    }
+
     /// The task is put on its CPU. Returns how long it was queued.
     pub(crate) fn note_started(&self, now: Nanos) -> Nanos {
         let delay = now.0.saturating_sub(self.queued_at.load(Ordering::Relaxed));
         add(&self.statistics.queue_delay, delay);
+        self.note_waited(Nanos(delay), now);
         add(&self.statistics.slices, 1);
         self.started_at.store(now.0, Ordering::Relaxed);
         Nanos(delay)
@@ -339,6 +362,11 @@ impl TaskCore {
     pub(crate) fn note_left_involuntarily(&self) {
         add(&self.statistics.involuntary, 1);
     }
+}
+
+/// The number of the stretch of 2^32 ns that `now` lies in.
+const fn epoch(now: Nanos) -> u32 {
+    (now.0 >> 32) as u32
 }
 
 /// The counters are written under the queue's lock only, so a load and a store replace the locked addition.

@@ -252,13 +252,17 @@ fn tasks_may_be_started_before_the_first_cpu_is_online() {
     }
 }
 
-/// Five equal hogs on four CPUs, and 8, and 4: equal time for all within 5 % over four seconds.
+/// Five equal hogs on four CPUs, and 8, and 4: equal time for all within 3 % over four seconds.
 #[test]
 fn equal_hogs_get_equal_time() {
     for hogs in [4, 5, 8] {
         let mut machine = Machine::new(0);
         (0..hogs).for_each(|_| machine.apply(&Step::Spawn(0)));
         for millis in 0..4000 {
+            // Ticks come late and irregularly, as on a busy host.
+            if millis % 37 < 12 && millis % 12 != 0 {
+                continue;
+            }
             machine.now = Nanos::from_millis(10 + millis);
             for cpu in 0..CPUS {
                 if machine.scheduler.deadline(CpuId::new(cpu)) <= machine.now {
@@ -278,6 +282,6 @@ fn equal_hogs_get_equal_time() {
         let worst = times.iter().map(|time| (time / mean - 1.0).abs()).fold(0.0, f64::max);
         let moves: Vec<_> =
             machine.tasks.iter().map(|task| task.0.statistics().migrations).collect();
-        assert!(worst < 0.05, "{hogs} hogs: {times:?}, migrations {moves:?}");
+        assert!(worst < 0.03, "{hogs} hogs: {times:?}, migrations {moves:?}");
     }
 }

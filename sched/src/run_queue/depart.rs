@@ -5,11 +5,14 @@ use alloc::sync::Arc;
 use arch::cpu::CpuId;
 use arch::time::Nanos;
 
-use super::{Class, RunQueue};
+use super::{Class, Rotation, RunQueue};
 use crate::policy::{Event, TaskView};
 use crate::slots::Slot;
-use crate::task::{Schedulable, TaskCore, TaskId};
+use crate::task::{Schedulable, TaskCore};
 use crate::urgency::Urgency;
+
+/// Tasks whose waits differ by no more are alike: they take turns, and one of them is always a turn ahead.
+const ABOUT_EQUAL: Nanos = Nanos::from_millis(10);
 
 impl<T: Schedulable> RunQueue<T> {
     /// The current task goes back into the queue (preempted, yielded). The CPU's own is just put aside.
@@ -75,19 +78,9 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Gives up a task that may run on `thief`, the most urgent class first.
     pub(crate) fn steal(&mut self, thief: CpuId) -> Option<Arc<T>> {
-        self.steal_except(thief, None)
-    }
-
-    /// As [`steal`](Self::steal), but not the task that came last.
-    pub(crate) fn steal_resident(&mut self, thief: CpuId) -> Option<Arc<T>> {
-        self.steal_except(thief, self.newcomer)
-    }
-
-    fn steal_except(&mut self, thief: CpuId, except: Option<TaskId>) -> Option<Arc<T>> {
         let slots = &self.slots;
         let may_move = |view: &TaskView| {
-            Some(view.id) != except
-                && slots.get(view.slot).is_some_and(|queued| queued.task.task().may_run_on(thief))
+            slots.get(view.slot).is_some_and(|queued| queued.task.task().may_run_on(thief))
         };
         let view = self
             .deadline
@@ -95,6 +88,38 @@ impl<T: Schedulable> RunQueue<T> {
             .or_else(|| self.real_time.steal(&may_move))
             .or_else(|| self.fair.steal(&may_move))?;
         self.release(&view)
+    }
+
+    /// Gives up the waiting fair task that may run on `to` and has waited least lately, if a task here has waited longer
+    /// than `there`, the time that the one on `to` has. Not now, if the running task would be the better choice: it waits soon.
+    pub(crate) fn give_up_spoiled(
+        &mut self,
+        to: CpuId,
+        there: Nanos,
+        now: Nanos,
+    ) -> Rotation<Arc<T>> {
+        let movable = self
+            .slots
+            .iter()
+            .filter(|(_, queued)| queued.class == Class::Fair && queued.task.task().may_run_on(to));
+        let waited = movable.map(|(_, queued)| (queued.task.task().waited_until(now), queued));
+        let spoiled = waited.min_by_key(|(waited, queued)| (*waited, queued.task.task().id()));
+        let Some((waited, queued)) = spoiled else { return Rotation::Needless };
+        let task = Arc::clone(&queued.task);
+        let own = self.current_waited(now);
+        if waited.max(own) <= there {
+            return Rotation::Needless;
+        }
+        let current = self.current.as_ref().map(|current| current.task.task());
+        if own.saturating_add(ABOUT_EQUAL) < waited
+            && current.is_some_and(|current| current.may_run_on(to))
+        {
+            return Rotation::NotNow;
+        }
+        match self.remove(task.task()) {
+            Some(task) => Rotation::Moved(task),
+            None => Rotation::Needless,
+        }
     }
 
     /// Gives up a waiting deadline or real-time task that may run on `thief` and is more urgent than `than`.

@@ -75,6 +75,16 @@ impl<T: Schedulable> Current<T> {
     }
 }
 
+/// What came of choosing a task that should give way to those who have waited longer.
+pub(crate) enum Rotation<R> {
+    /// It was taken, or moved.
+    Moved(R),
+    /// It runs at present.
+    NotNow,
+    /// Nobody here has waited longer than those elsewhere, or nobody may move.
+    Needless,
+}
+
 /// A task that waits, and in which class.
 pub(crate) struct Queued<T> {
     pub(crate) task: Arc<T>,
@@ -95,8 +105,6 @@ pub struct RunQueue<T: Schedulable> {
     pub(crate) current: Option<Current<T>>,
     /// The CPU's own thread; runs when nothing else does, and is never queued.
     idle: Option<Arc<T>>,
-    /// The task that came last from another CPU.
-    newcomer: Option<TaskId>,
     pub(crate) watch: Watch,
     pub(crate) statistics: CpuStatistics,
     /// Since when the CPU's own thread runs.
@@ -116,7 +124,6 @@ impl<T: Schedulable> RunQueue<T> {
             generation: 0,
             current: None,
             idle: None,
-            newcomer: None,
             watch: Watch::default(),
             statistics: CpuStatistics::default(),
             idle_since: None,
@@ -172,12 +179,10 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn enqueue(&mut self, task: Arc<T>, event: Event, now: Nanos) -> bool {
         let core = task.task();
         debug_assert_eq!(core.slot(), Slot::NONE, "a task is queued twice");
-        if matches!(event, Event::Migrated | Event::Spawned) {
-            self.newcomer = Some(core.id());
-        }
         if self.queued() == 0 {
             self.watch.begin(now);
         }
+        self.catch_up(core, now);
         // Before the parameters are read: see `Scheduler::refresh`.
         core.move_to(self.cpu);
         let parameters = core.parameters();
@@ -216,6 +221,19 @@ impl<T: Schedulable> RunQueue<T> {
         self.outranks_current(urgency, id, now)
     }
 
+    /// Lets the policy know how far the running task has come before it places `newcomer`: who ran alone was not charged
+    /// since it began to, and would seem to have run ahead of the newcomer when it is.
+    fn catch_up(&mut self, newcomer: &TaskCore, now: Nanos) {
+        if let Some(current) = &self.current
+            && current.class == Class::Fair
+            && current.task.task().id() != newcomer.id()
+            && current.task.task().started_at() < now
+        {
+            // If its turn is over, that shows in the queue's deadline.
+            let _ = self.charge(now);
+        }
+    }
+
     /// Whether a preempted round-robin task has used up its turn.
     fn turn_is_over(&self, parameters: &Parameters, now: Nanos) -> bool {
         parameters.discipline == Discipline::RoundRobin
@@ -232,6 +250,14 @@ impl<T: Schedulable> RunQueue<T> {
             (Class::RealTime, Class::Fair) => !self.throttle.is_on(now),
             (Class::Fair, Class::RealTime) => self.throttle.is_on(now),
             _ => urgency > current.urgency,
+        }
+    }
+
+    /// How long the running task has waited lately; nothing while the CPU idles.
+    pub(crate) fn current_waited(&self, now: Nanos) -> Nanos {
+        match &self.current {
+            Some(current) if current.class != Class::Idle => current.task.task().waited(now),
+            _ => Nanos::ZERO,
         }
     }
 

@@ -12,22 +12,13 @@ use arch::time::Nanos;
 use super::{Scheduler, look};
 use crate::policy::{Event, Verdict};
 use crate::resched::Resched;
-use crate::run_queue::RunQueue;
+use crate::run_queue::{Rotation, RunQueue};
 use crate::task::Schedulable;
 
 /// How often a CPU with two tasks more than another gives one away.
 const BALANCE_PERIOD: Nanos = Nanos::from_millis(10);
 /// How often a CPU with one task more than another gives one away, so that in the long run all tasks get the same share.
 const ROTATION_PERIOD: Nanos = Nanos::from_millis(60);
-
-/// Whom to give away.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Choice {
-    /// Any waiting task.
-    Anyone,
-    /// Not the one that came last: passing the same task around would leave it alone with half a CPU.
-    Resident,
-}
 
 impl<T: Schedulable> Scheduler<T> {
     /// Charges the task that runs on `cpu` and says whether another should run. Called on that CPU when
@@ -67,53 +58,83 @@ impl<T: Schedulable> Scheduler<T> {
         if load < 2 || now.0 < this.balance_at.load(Ordering::Relaxed) {
             return Resched::No;
         }
-        let Some(target) = self.least_loaded(cpu) else { return Resched::No };
+        let Some(target) = self.least_loaded(cpu, now) else { return Resched::No };
         let difference = load.saturating_sub(self.load(target));
-        if difference == 0 {
-            return Resched::No;
-        }
         let period = if difference > 1 { BALANCE_PERIOD } else { ROTATION_PERIOD };
-        let next = now.saturating_add(period).0;
         // Contended for the first time, or again after a pause: it has lasted no period yet.
         let stale = now.0 > this.balance_at.load(Ordering::Relaxed).saturating_add(period.0);
-        if stale && difference == 1 {
-            this.balance_at.store(next, Ordering::Relaxed);
-            return Resched::No;
-        }
-        let choice = if difference > 1 { Choice::Anyone } else { Choice::Resident };
-        let Some(resched) = self.push(cpu, target, choice, now) else { return Resched::No };
-        this.balance_at.store(next, Ordering::Relaxed);
-        // The newcomer stays for a period.
-        self.cpus.get(target).balance_at.store(next, Ordering::Relaxed);
-        resched
-    }
-
-    /// The CPU with the lowest load, the next one upwards among equals, so that turns go around.
-    fn least_loaded(&self, cpu: CpuId) -> Option<CpuId> {
-        let others = self.online().iter().filter(|&other| other != cpu);
-        others.min_by_key(|&other| (self.load(other), other < cpu, other))
-    }
-
-    /// Moves a waiting task. `None` if there is none that may move.
-    fn push(&self, from: CpuId, to: CpuId, choice: Choice, now: Nanos) -> Option<Resched> {
-        let mut queue = self.cpus.get(from).queue.lock();
-        let task = match choice {
-            Choice::Anyone => queue.steal(to)?,
-            Choice::Resident => queue.steal_resident(to)?,
+        let moved = match difference {
+            0 => return Resched::No,
+            1 if stale => None,
+            1 => match self.rotate(cpu, target, now) {
+                Rotation::Moved(resched) => Some(resched),
+                Rotation::NotNow => return Resched::No,
+                Rotation::Needless => None,
+            },
+            _ => match self.push(cpu, target, now) {
+                None => return Resched::No,
+                moved => moved,
+            },
         };
+        let next = now.saturating_add(period).0;
+        this.balance_at.store(next, Ordering::Relaxed);
+        if moved.is_some() {
+            // The newcomer stays for a period.
+            self.cpus.get(target).balance_at.store(next, Ordering::Relaxed);
+        }
+        moved.unwrap_or(Resched::No)
+    }
+
+    /// The CPU with the lowest load; among equals the one whose task has waited least lately, then the next one upwards.
+    fn least_loaded(&self, cpu: CpuId, now: Nanos) -> Option<CpuId> {
+        let others = self.online().iter().filter(|&other| other != cpu);
+        others
+            .min_by_key(|&other| (self.load(other), self.waited_on(other, now), other < cpu, other))
+    }
+
+    /// How long the task that runs on `cpu` has waited lately.
+    fn waited_on(&self, cpu: CpuId, now: Nanos) -> Nanos {
+        self.cpus.get(cpu).queue.lock().current_waited(now)
+    }
+
+    /// Moves any waiting task. `None` if there is none that may move.
+    fn push(&self, from: CpuId, to: CpuId, now: Nanos) -> Option<Resched> {
+        let mut queue = self.cpus.get(from).queue.lock();
+        let task = queue.steal(to)?;
         self.publish(from, &queue);
         drop(queue);
+        Some(self.arrive(task, from, to, now))
+    }
+
+    /// Evens out who waits: of the tasks on `from` the one that has waited least lately goes to `to`, whose task has waited
+    /// less, and the others have more room. So where tasks do not divide among CPUs, the short share goes around.
+    fn rotate(&self, from: CpuId, to: CpuId, now: Nanos) -> Rotation<Resched> {
+        let there = self.waited_on(to, now);
+        let mut queue = self.cpus.get(from).queue.lock();
+        match queue.give_up_spoiled(to, there, now) {
+            Rotation::Moved(task) => {
+                self.publish(from, &queue);
+                drop(queue);
+                Rotation::Moved(self.arrive(task, from, to, now))
+            }
+            Rotation::NotNow => Rotation::NotNow,
+            Rotation::Needless => Rotation::Needless,
+        }
+    }
+
+    /// Queues a task on `to` that was taken from the queue of `from`.
+    fn arrive(&self, task: Arc<T>, from: CpuId, to: CpuId, now: Nanos) -> Resched {
         // In transit the task is in nobody's queue; a change of its affinity meanwhile is seen under the new lock.
         let mut queue = self.cpus.get(to).queue.lock();
         task.task().move_to(to);
         if self.must_leave(to, &task.task().affinity()) {
             drop(queue);
-            return Some(self.place(task, Event::Migrated, now, from));
+            return self.place(task, Event::Migrated, now, from);
         }
         let preempts = queue.enqueue(task, Event::Migrated, now);
         self.publish(to, &queue);
         drop(queue);
-        Some(if preempts { self.tell(to, from) } else { look(to, from) })
+        if preempts { self.tell(to, from) } else { look(to, from) }
     }
 
     /// Steals a task for `thief`, whose queue is empty and locked, and makes it current there.
