@@ -42,7 +42,7 @@ endif
 export POLICY LOAD CPUS POLICIES LOADS
 export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
 
-VERBS := run test test-host test-linux test-linux-guest test-guest test-console \
+VERBS := run test test-host test-linux test-linux-guest test-guest test-console test-chaos \
          mutants torture torture-host \
          bench bench-fork bench-signal bench-sched bench-check profile \
          soak-boot sim lab trace replay debug iso run-iso fmt lint prepush ci doc
@@ -91,6 +91,7 @@ help:
 	@echo '  make torture-host      the property tests of the memory manager for SECONDS'
 	@echo '  make mutants           break the memory manager in many small ways; tests must notice'
 	@echo '                         (ONLY=I4 takes those whose name contains that)'
+	@echo '  make test-chaos        the guest suite ROUNDS times under the policy "chaos"'
 	@echo '  make soak-boot         N boots in a row (200)'
 	@echo '  make sim               loads on the scheduler in virtual time: POLICY= LOAD= CPUS= SEED='
 	@echo '  make lab               loads as programs on Skein, policies compared: POLICIES= LOADS='

@@ -69,6 +69,8 @@ enum Verb {
     },
     /// The property tests of the memory manager for SECONDS, from SEED on
     TortureHost(tests::TorturePlan),
+    /// Run the guest test suite N times under the scheduling policy that decides by chance
+    TestChaos(soak::ChaosOptions),
     /// Hold the scripted console session with Skein in QEMU
     TestConsole(MachineOptions),
     /// Boot again and again; each boot must reach the first program and power off
@@ -134,6 +136,7 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::TestGuest(machine) => tests::guest_only(&machine),
         Verb::Torture { machine, plan } => tests::torture_only(&machine, &plan),
         Verb::TortureHost(plan) => tests::torture_host(&plan),
+        Verb::TestChaos(options) => soak::chaos(&options),
         Verb::TestConsole(machine) => tests::console_only(&machine),
         Verb::SoakBoot(options) => soak::soak_boot(&options),
         Verb::Debug(options) => debug::debug(&options),

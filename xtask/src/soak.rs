@@ -1,4 +1,4 @@
-//! `make soak-boot`: boots in a row.
+//! `make soak-boot`: boots in a row. `make test-chaos`: the guest suite under chance.
 
 use std::process::ExitCode;
 
@@ -23,4 +23,23 @@ pub struct SoakOptions {
 /// If something does not build or QEMU does not start.
 pub fn soak_boot(options: &SoakOptions) -> anyhow::Result<ExitCode> {
     tests::boots_only(&options.machine, options.number)
+}
+
+/// What `make test-chaos` takes.
+#[derive(Args, Clone, Debug)]
+pub struct ChaosOptions {
+    #[command(flatten)]
+    machine: MachineOptions,
+    /// How often the suite runs, each time from another seed (3 times if empty)
+    #[arg(long, env = "ROUNDS", default_value = "")]
+    rounds: String,
+}
+
+/// Runs the suite under chance as often as asked for.
+///
+/// # Errors
+/// If something does not build or QEMU does not start.
+pub fn chaos(options: &ChaosOptions) -> anyhow::Result<ExitCode> {
+    let rounds = if options.rounds.is_empty() { 3 } else { options.rounds.parse()? };
+    tests::chaos_only(&options.machine, rounds)
 }

@@ -96,6 +96,25 @@ pub fn torture_only(machine: &MachineOptions, plan: &TorturePlan) -> anyhow::Res
     Ok(torture::test(&machine, &boot, plan)?.conclude())
 }
 
+/// The guest suite on Skein under the scheduling policy that decides by chance, from as many seeds as `rounds`.
+///
+/// # Errors
+/// As [`everything`].
+pub fn chaos_only(machine: &MachineOptions, rounds: u32) -> anyhow::Result<ExitCode> {
+    let machine = on_own_files(machine);
+    let boot = build(&machine, Profile::Checked)?;
+    let first = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let mut total = Counts::default();
+    for seed in first..first + u64::from(rounds) {
+        println!(
+            "==> chaos from seed {seed}: CMDLINE=\"sched=chaos sched_seed={seed}\" repeats it"
+        );
+        let machine = machine.with_parameter(&format!("sched=chaos sched_seed={seed}"));
+        total += guest::suite(&machine, &boot)?;
+    }
+    Ok(total.conclude())
+}
+
 /// The console session on Skein.
 ///
 /// # Errors
