@@ -65,11 +65,12 @@ fn start_loads(work: Work) -> Result<Vec<Child>, Failure> {
     Ok(cpus.into_iter().map(|cpu| partner(cpu, work)).collect::<Result<_, _>>()?)
 }
 
-/// A while in user mode.
+/// A while in user mode; the `PAUSE` at its end lets the next processor run under `-icount`.
 fn compute() -> Result<(), Failure> {
-    for _ in 0..1000 {
-        std::hint::spin_loop();
+    for step in 0..1000 {
+        std::hint::black_box(step);
     }
+    std::hint::spin_loop();
     Ok(())
 }
 
