@@ -11,7 +11,7 @@ use common::watch::Watch;
 use common::{Machine, PAGE, User};
 use mm::object::PagedObject;
 use mm::space::{Advice, MapRequest, Remap, RemapTarget, Source};
-use mm::{AddressSpace, FaultError, Limits, ObjectRange, Protection, Urgency};
+use mm::{AddressSpace, FaultError, Limits, MmError, ObjectRange, Protection, Urgency};
 
 const RW: Protection = Protection::READ.union(Protection::WRITE);
 /// Bytes that a level 1 table spans.
@@ -263,14 +263,19 @@ fn move_to(space: &AddressSpace, start: u64, bytes: u64, target: u64) {
 /// An empty table at the target of a move, which a CPU may have cached without having been asked, is not walked any more.
 #[test]
 fn an_empty_table_that_a_move_replaces_is_forgotten() {
-    let mut pair = Pair::with_pages(SPAN / PAGE + 1);
+    let mut pair = Pair::with_pages(SPAN / PAGE + 2);
     let target = BASE + 8 * SPAN;
-    // A file that ends before its mapping: the fault makes tables, and then finds no page.
-    let object = Arc::new(PagedObject::new(pair.machine.memory(), 0));
-    let source = Source::Private(ObjectRange { object, offset: 0, file: None });
-    let request = MapRequest { source, ..MapRequest::anonymous(PAGE, RW).fixed_at(at(target)) };
-    pair.space.map(&request, &Limits::NONE).expect("mapped");
-    assert_eq!(pair.first.read(target), Err(FaultError::Bus));
+    // A move of two pages that runs out of memory with one of two tables made leaves that behind.
+    let remap = Remap {
+        start: at(BASE + SPAN),
+        old_length: 2 * PAGE,
+        new_length: 2 * PAGE,
+        target: RemapTarget::Fixed(at(target + SPAN - PAGE)),
+    };
+    pair.machine.memory().fail_nth(2);
+    let failed = pair.on_first(|space| space.remap(&remap, &Limits::NONE));
+    pair.machine.memory().fail_nth(0);
+    assert_eq!(failed, Err(MmError::NoMemory));
     pair.second.speculate(target + 9 * PAGE);
     let watch = Watch::start(pair.machine.memory(), [target + 9 * PAGE]);
     (0..2).for_each(|cpu| watch.set(cpu, Some(0)));
