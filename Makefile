@@ -45,11 +45,14 @@ export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_
 VERBS := run test test-host test-linux test-linux-guest test-guest test-console test-chaos \
          mutants torture torture-host \
          bench bench-fork bench-signal bench-sched bench-check profile \
-         soak-boot sim lab trace replay debug iso run-iso fmt lint prepush ci doc
+         soak-boot storm sim lab trace replay debug iso run-iso fmt lint prepush ci doc
 
 # Cases with a GiB of memory need room; a person's own choice stands.
 ifeq ($(origin MEM),file)
 bench bench-fork bench-signal bench-sched profile: MEM := 2G
+endif
+ifeq ($(origin SECONDS),file)
+storm: SECONDS := 600
 endif
 # As many samples of a profile as tell functions apart.
 ifeq ($(origin N),file)
@@ -98,6 +101,7 @@ help:
 	@echo '                         SMP= may be a list; the report is target/lab/report.html'
 	@echo '  make trace             runs CMD= on Skein; its trace for Perfetto in target/trace/'
 	@echo '  make replay            has POLICY= decide again what it decided while CMD= ran'
+	@echo '  make storm             the signal storm, SECONDS long (600) from SEED (1)'
 	@echo '  make debug             QEMU waiting for gdb; GDB_SCRIPT= runs a script in it'
 	@echo '  make iso, run-iso      a BIOS and UEFI image by Limine (LIMINE_DIR=); boot it'
 	@echo '                         (FIRMWARE=bios or uefi)'

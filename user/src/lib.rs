@@ -8,6 +8,7 @@
 //! - [`init`]: the first process: mounts, console shell, orphans, orderly power-off.
 //! - [`random`]: random numbers that repeat.
 //! - [`shell`]: the small shell for root file systems without busybox.
+//! - [`storm`]: the signal storm, a stress test that keeps books.
 //! - [`suite`]: the guest test suite, with a harness of its own.
 //! - [`torture`]: storms of memory operations by processes and threads, for as long as one likes.
 //! - [`lab`]: loads as processes, to compare scheduling policies.
@@ -22,6 +23,7 @@ pub mod lab;
 pub mod random;
 pub mod schedtop;
 pub mod shell;
+pub mod storm;
 pub mod suite;
 pub mod sys;
 pub mod torture;

@@ -21,6 +21,7 @@ mod exec;
 mod exec_formats;
 mod faults;
 mod files;
+mod frames;
 mod futex;
 mod huge;
 mod identity;
@@ -86,6 +87,7 @@ const AREAS: &[Area] = &[
     inherit::AREA,
     signals::AREA,
     delivery::AREA,
+    frames::AREA,
     cores::AREA,
     asynchronous::AREA,
     files::AREA,

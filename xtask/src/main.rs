@@ -20,6 +20,7 @@ mod rootfs;
 mod run;
 mod session;
 mod soak;
+mod storm;
 mod symbols;
 mod tests;
 mod workspace;
@@ -75,6 +76,8 @@ enum Verb {
     TestConsole(MachineOptions),
     /// Boot again and again; each boot must reach the first program and power off
     SoakBoot(soak::SoakOptions),
+    /// Let the signal storm blow on Skein in QEMU, for SECONDS from SEED
+    Storm(storm::StormOptions),
     /// Boot under QEMU's gdb server, stopped before the first instruction
     Debug(debug::DebugOptions),
     /// Run loads on the scheduler in virtual time
@@ -139,6 +142,7 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::TestChaos(options) => soak::chaos(&options),
         Verb::TestConsole(machine) => tests::console_only(&machine),
         Verb::SoakBoot(options) => soak::soak_boot(&options),
+        Verb::Storm(options) => storm::storm(&options),
         Verb::Debug(options) => debug::debug(&options),
         Verb::Sim(options) => laboratory::simulate(&options),
         Verb::Lab(options) => laboratory::experiment(&options),

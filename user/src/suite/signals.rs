@@ -47,6 +47,7 @@ super::area!("signals":
     pause_waits,
     sigtimedwait_takes_the_signal,
     sigtimedwait_times_out,
+    sigtimedwait_that_looks_leaves_no_trace,
     signalfd_reads_signals,
     stop_and_continue,
     continue_discards_stops,
@@ -481,6 +482,19 @@ fn sigtimedwait_times_out() {
     let sender = soon(SIGUSR2);
     fails!(EINTR: SYS_rt_sigtimedwait, &set, 0, 0, 8);
     sender.success();
+}
+
+fn sigtimedwait_that_looks_leaves_no_trace() {
+    block(&[SIGUSR1]);
+    let set = set_of(&[SIGUSR1]);
+    let zero = timespec { tv_sec: 0, tv_nsec: 0 };
+    fails!(EAGAIN: SYS_rt_sigtimedwait, &set, 0, &zero, 8);
+    // It is blocked as before: it waits, wakes nobody, and is there for the next look.
+    ok!(SYS_kill, ok!(SYS_getpid), SIGUSR1);
+    assert_eq!(pending(), set);
+    ok!(SYS_nanosleep, &timespec { tv_sec: 0, tv_nsec: 1_000_000 }, 0);
+    assert_eq!(ok!(SYS_rt_sigtimedwait, &set, 0, &zero, 8) as i32, SIGUSR1);
+    assert_eq!(pending(), 0);
 }
 
 fn signalfd_reads_signals() {

@@ -12,6 +12,9 @@ use crate::run;
 /// Where the suite is in the default root file system.
 const SUITE: &str = "/tests/suite";
 
+/// And the signal storm.
+const STORM: &str = "/bin/storm";
+
 /// The suite on Skein, on `machine`.
 ///
 /// # Errors
@@ -20,6 +23,21 @@ pub fn suite(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
     let machine = machine.with_init(SUITE).with_parameter("sched_test");
     let boot = boot.for_machine(&machine);
     suite_on(&machine, &boot, &format!("guest suite on {} processors", machine.smp.0))
+}
+
+/// The signal storm on Skein, on `machine`.
+///
+/// # Errors
+/// If QEMU does not start.
+pub fn storm(
+    machine: &MachineOptions,
+    boot: &Boot,
+    seconds: u64,
+    seed: u64,
+) -> anyhow::Result<Counts> {
+    let machine = machine.with_init(&format!("{STORM} --seconds {seconds} --seed {seed}"));
+    let boot = boot.for_machine(&machine);
+    suite_on(&machine, &boot, &format!("signal storm of {seconds} seconds"))
 }
 
 /// The suite on whatever kernel `boot` boots.

@@ -1,6 +1,7 @@
 //! `make test` and its parts: everything that can be wrong, counted in one closing line.
 
 mod boots;
+mod core_file;
 mod counts;
 mod debugger;
 mod guest;
@@ -29,6 +30,10 @@ const TORTURE: TorturePlan = TorturePlan { seconds: 20, seed: 1 };
 /// How many boots in a row are part of `make test`.
 const BOOTS: u32 = 5;
 
+/// How long the signal storm of `make test` blows, and its seed.
+const STORM_SECONDS: u64 = 15;
+const STORM_SEED: u64 = 1;
+
 /// Every test there is.
 ///
 /// # Errors
@@ -43,6 +48,8 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
         total += guest::suite(&machine.with_processors(processors), boot)?;
     }
     total += torture::test(machine, boot, &TORTURE)?;
+    total += guest::storm(machine, boot, STORM_SECONDS, STORM_SEED)?;
+    total += core_file::test(machine, boot);
     total += session::on(machine, boot)?;
     total += boots::row(machine, boot, BOOTS);
     total += laboratory::test(machine, boot);
@@ -113,6 +120,16 @@ pub fn chaos_only(machine: &MachineOptions, rounds: u32) -> anyhow::Result<ExitC
         total += guest::suite(&machine, &boot)?;
     }
     Ok(total.conclude())
+}
+
+/// The signal storm on Skein.
+///
+/// # Errors
+/// As [`everything`].
+pub fn storm_only(machine: &MachineOptions, seconds: u64, seed: u64) -> anyhow::Result<ExitCode> {
+    let machine = on_own_files(machine);
+    let boot = build(&machine, Profile::Checked)?;
+    Ok(guest::storm(&machine, &boot, seconds, seed)?.conclude())
 }
 
 /// The console session on Skein.

@@ -38,10 +38,12 @@ fn wait_for(
     set: SignalSet,
     timeout: Option<Nanos>,
 ) -> Result<(Signal, SignalInfo)> {
-    if let Some(taken) = take(thread, set, set) {
+    // Who only looks waits for nothing: a blocked signal that it awaited would never let it back to user mode.
+    let only_looks = timeout == Some(Nanos::ZERO);
+    if let Some(taken) = take(thread, set, if only_looks { SignalSet::EMPTY } else { set }) {
         return Ok(taken);
     }
-    if timeout == Some(Nanos::ZERO) {
+    if only_looks {
         return Err(Errno::EAGAIN);
     }
     let deadline = timeout.map(|timeout| clock::now().saturating_add(timeout));

@@ -92,4 +92,6 @@ fn get_u32(bytes: &[u8], at: usize) -> u32 {
 }
 
 #[cfg(test)]
+mod captured;
+#[cfg(test)]
 mod tests;

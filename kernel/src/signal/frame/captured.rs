@@ -1,0 +1,168 @@
+//! Frames that Linux wrote, made again from the same registers, byte for byte.
+//!
+//! The files in `captured/` are what the user program `frames` printed; their first line names the kernel.
+
+use arch::context::UserContext;
+
+use super::build::{FaultRecord, Request, build};
+use super::*;
+use crate::signal::action::Action;
+use crate::signal::altstack::AlternateStack;
+use crate::signal::info::{Code, SignalInfo};
+use crate::signal::number::Signal;
+use crate::task::Pid;
+
+const CAPTURES: [&str; 2] =
+    [include_str!("captured/linux-host.txt"), include_str!("captured/linux-6.1-qemu.txt")];
+
+/// The eight reserved words of `sigcontext`, which Linux leaves as it finds them.
+const UNWRITTEN: core::ops::Range<usize> = EXTENDED_ADDRESS + 8..MASK;
+
+/// What was printed of one case.
+struct Case<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Case<'a> {
+    fn all(text: &'a str) -> Vec<Self> {
+        let mut cases: Vec<Self> = Vec::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (key, value) = line.split_once(' ').expect("a key and a value");
+            if key == "case" {
+                cases.push(Self(Vec::new()));
+            }
+            cases.last_mut().expect("a case comes first").0.push((key, value));
+        }
+        cases
+    }
+
+    fn text(&self, key: &str) -> &'a str {
+        let found = self.0.iter().find(|(found, _)| *found == key);
+        found.unwrap_or_else(|| panic!("no {key}")).1
+    }
+
+    fn number(&self, key: &str) -> u64 {
+        u64::from_str_radix(self.text(key), 16).expect("hexadecimal")
+    }
+
+    fn bytes(&self, key: &str) -> Vec<u8> {
+        let digits = self.text(key);
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal");
+        (0..digits.len()).step_by(2).map(byte).collect()
+    }
+
+    fn is_fault(&self) -> bool {
+        self.text("case") == "fault"
+    }
+
+    /// The registers that the program had given values.
+    fn context(&self) -> UserContext {
+        let (rip, rflags) = (self.number("rip"), self.number("rflags"));
+        let common = UserContext {
+            rbx: 0x0b0b,
+            rbp: 0x0505,
+            rdx: 0x0d0d,
+            r8: 0x0808,
+            r9: 0x0909,
+            r10: 0x1010,
+            r12: 0x1212,
+            r13: 0x1313,
+            r14: 0x1414,
+            r15: 0x1515,
+            rip,
+            rflags,
+            rsp: self.number("rsp"),
+            ..UserContext::default()
+        };
+        if self.is_fault() {
+            // A processor sets the resume flag in what a fault pushes, an emulator may not: it is not the kernel's doing.
+            const RESUME: u64 = 1 << 16;
+            let resume = get(&self.bytes("head"), REGISTERS + 17 * 8) & RESUME;
+            let (rdi, rsi, rcx, r11) = (0x0707, 0x0606, 0x0c0c, 0x1111);
+            let rflags = rflags | resume;
+            return UserContext { rdi, rsi, rcx, r11, rax: 0x40, rflags, ..common };
+        }
+        let (rdi, rsi) = (self.number("pid"), self.number("signal"));
+        // The system call has returned 0, and left rip and the flags where `syscall` puts them.
+        UserContext { rdi, rsi, rcx: rip, r11: rflags, rax: 0, ..common }
+    }
+
+    fn info(&self, signal: Signal) -> SignalInfo {
+        if self.is_fault() {
+            return SignalInfo::fault(signal, Code::SEGV_MAPERR, 0x40);
+        }
+        let user = self.number("user") as u32;
+        SignalInfo::sent(signal, Code::SI_USER, Pid::new(self.number("pid") as u32), user)
+    }
+
+    fn fault(&self) -> FaultRecord {
+        // A write by user code to a page that is not there (Intel SDM vol. 3A, 4.7).
+        let write = FaultRecord { vector: 14, error_code: 6, address: 0x40 };
+        if self.is_fault() { write } else { FaultRecord::default() }
+    }
+}
+
+/// The pieces that `case` was made from, and what is made of them: head and image.
+fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
+    let mut image = case.bytes("image");
+    let layout =
+        ExtendedLayout { size: get_u32(&image, 464 + 16) as usize, features: get(&image, 464 + 8) };
+    // What the kernel adds to the image that the processor saves.
+    image[464..512].fill(0);
+    image[512] &= !3;
+    let signal = Signal::new(case.number("signal") as u32).expect("a signal");
+    let words = ["handler", "flags", "restorer"].map(|key| case.number(key));
+    let action = Action::from_words([words[0], words[1], words[2], 0x8000]);
+    let mut stack = AlternateStack::default();
+    let description = ["stack-base", "stack-flags", "stack-size"].map(|key| case.number(key));
+    let description = crate::signal::altstack::StackDescription::from_words(description);
+    assert!(stack.set(description, 0).is_ok());
+    let (context, info) = (case.context(), case.info(signal));
+    let request = Request {
+        signal,
+        info: &info,
+        action: &action,
+        mask: SignalSet::from_bits(0x5500_0000_0000),
+        stack: &stack,
+        context: &context,
+        image: &image[..layout.size],
+        layout,
+        fault: case.fault(),
+    };
+    let (frame, handler) = build(&request).expect("there was room");
+    let image_address = get(&case.bytes("head"), EXTENDED_ADDRESS);
+    let (mut head, mut extended) = (vec![0; FRAME_SIZE], vec![0; case.bytes("image").len()]);
+    for (address, bytes) in frame.pieces() {
+        let (target, at) = if address >= image_address {
+            (&mut extended, address - image_address)
+        } else {
+            (&mut head, address - handler.rsp)
+        };
+        target[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+    }
+    (handler.rsp, head, extended)
+}
+
+#[test]
+fn frames_are_those_of_linux() {
+    for capture in CAPTURES {
+        let cases = Case::all(capture);
+        assert_eq!(cases.len(), 5);
+        for case in &cases {
+            let name = case.text("case");
+            let (address, mut head, image) = rebuild(case);
+            assert_eq!(address, case.number("frame"), "{name}: where the frame lies");
+            let mut expected = case.bytes("head");
+            if name == "plain" {
+                // Linux writes no siginfo for a handler that does not ask for one.
+                expected.truncate(INFO);
+                head.truncate(INFO);
+            }
+            for frame in [&mut expected, &mut head] {
+                frame[UNWRITTEN].fill(0);
+            }
+            for (at, (word, other)) in expected.chunks(8).zip(head.chunks(8)).enumerate() {
+                assert_eq!(word, other, "{name}: byte {} of the frame", at * 8);
+            }
+            assert!(image == case.bytes("image"), "{name}: the extended state");
+        }
+    }
+}
