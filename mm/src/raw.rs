@@ -6,6 +6,7 @@
 //! are touched through [`Table`] alone.
 #![allow(unsafe_code, reason = "sees frames as memory, for the whole crate")]
 
+use core::ops::Range;
 use core::ptr;
 
 use arch::addr::{Frame, PAGE_SIZE, PhysAddr};
@@ -19,6 +20,9 @@ pub const TABLE_ENTRIES: usize = arch::paging::TABLE_ENTRIES;
 /// Entries of a table. Under loom tables are small, so that models stay small.
 #[cfg(loom)]
 pub const TABLE_ENTRIES: usize = 2;
+
+/// Entries that are looked at together: a cache line. Most tables are nearly empty.
+const LINE: usize = if TABLE_ENTRIES < 8 { TABLE_ENTRIES } else { 8 };
 
 /// Physical memory that is free for `mm` to use, as whole frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,18 +112,29 @@ impl Table {
     /// The index of the first entry from `from` on that is not empty.
     #[must_use]
     pub fn next_used(&self, from: usize) -> Option<usize> {
-        /// Entries that are looked at together: a cache line. Most tables are nearly empty.
-        const LINE: usize = if TABLE_ENTRIES < 8 { TABLE_ENTRIES } else { 8 };
         let is_used = |index: &usize| self.0[*index].load(Ordering::Relaxed) != 0;
         let boundary = from.next_multiple_of(LINE).min(TABLE_ENTRIES);
         if let Some(index) = (from..boundary).find(is_used) {
             return Some(index);
         }
-        let line = self.0[boundary..].chunks_exact(LINE).position(|line| {
+        self.used_lines_from(boundary).next()?.find(is_used)
+    }
+
+    /// The indices of entries by cache line, without the lines that are empty.
+    pub fn used_lines(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.used_lines_from(0)
+    }
+
+    /// As [`used_lines`](Self::used_lines), from the first index of a line on.
+    fn used_lines_from(&self, first: usize) -> impl Iterator<Item = Range<usize>> + '_ {
+        let lines = self.0[first..].chunks_exact(LINE).enumerate();
+        let is_used = |line: &[AtomicU64]| {
             line.iter().fold(0, |all, entry| all | entry.load(Ordering::Relaxed)) != 0
-        })?;
-        let start = boundary + line * LINE;
-        (start..start + LINE).find(is_used)
+        };
+        lines.filter(move |(_, line)| is_used(line)).map(move |(number, _)| {
+            let start = first + number * LINE;
+            start..start + LINE
+        })
     }
 
     /// Writes the entry at `index`. Release: whoever walks to the child sees its content.

@@ -37,15 +37,18 @@ pub(crate) fn share_entries<'a>(
     copy: &Table,
     count: impl Fn(Entry) -> &'a Count,
 ) -> Result<(), Saturated> {
-    let mut next = 0;
-    while let Some(index) = source.next_used(next) {
-        let entry = source.load(index);
-        if let Err(full) = count(entry).acquire() {
-            give_back(source, index, count);
-            return Err(full);
+    for line in source.used_lines() {
+        for index in line {
+            let entry = source.load(index);
+            if is_empty(entry) {
+                continue;
+            }
+            if let Err(full) = count(entry).acquire() {
+                give_back(source, index, count);
+                return Err(full);
+            }
+            copy.store(index, share_entry(source, index, entry));
         }
-        copy.store(index, share_entry(source, index, entry));
-        next = index + 1;
     }
     Ok(())
 }
