@@ -130,7 +130,9 @@ impl FrameMeta {
     /// Adds `delta` to the pages below. Faults of one space on different paths meet here, so it is an atomic addition.
     pub(crate) fn add_residency(&self, delta: Residency) {
         self.first.word().fetch_add(delta.pages as u32, Ordering::Relaxed);
-        self.second.fetch_add(delta.shared as u32, Ordering::Relaxed);
+        if delta.shared != 0 {
+            self.second.fetch_add(delta.shared as u32, Ordering::Relaxed);
+        }
     }
 
     /// Adds `delta` to the number of entries in use.
