@@ -90,6 +90,13 @@ impl Usage {
     /// As [`enter`](Self::enter), for a caller who knows that the mode is `mode`: each system call changes it twice.
     #[inline]
     fn change(&self, mode: Mode, next: Mode, thread: &Thread, now: Nanos) {
+        self.charge(mode, next, thread, now);
+        thread.scheduling.turn_clock(now, next.meter());
+    }
+
+    /// Charges the CPU's time since the last change to `mode` on behalf of `thread`, and begins `next`.
+    #[inline]
+    fn charge(&self, mode: Mode, next: Mode, thread: &Thread, now: Nanos) {
         debug_assert_eq!(self.mode(), mode, "the CPU is in another mode");
         let span = now.saturating_sub(Nanos(self.since.load(Ordering::Relaxed)));
         self.since.store(now.0, Ordering::Relaxed);
@@ -98,13 +105,12 @@ impl Usage {
         if mode == Mode::User && thread.scheduling.task.is_nice() {
             add(&self.nice, span);
         }
-        thread.scheduling.turn_clock(now, next.meter());
     }
 
     /// The CPU switches threads.
     pub(crate) fn switch(&self, previous: &Thread, next: &Thread, now: Nanos) {
         let mode = if next.scheduling.is_idle() { Mode::Idle } else { Mode::System };
-        self.enter(mode, previous, now);
+        self.charge(self.mode(), mode, previous, now);
         previous.scheduling.turn_clock(now, Meter::Stopped);
         next.scheduling.turn_clock(now, mode.meter());
     }

@@ -132,10 +132,12 @@ unsafe fn finish() {
         extended.restore();
     }
     this.program_timer();
-    if fate == Fate::Ended {
-        bury(this, previous);
-    } else {
-        carry_out(scheduler().finish_switch(previous, fate, clock::now(), cpu));
+    match fate {
+        Fate::Left => drop(previous),
+        Fate::Ended => bury(this, previous),
+        Fate::Migrates => {
+            carry_out(scheduler().finish_switch(previous, fate, clock::now(), cpu));
+        }
     }
 }
 
