@@ -47,8 +47,13 @@ impl Profile {
 /// # Errors
 /// If it does not compile, or its symbols do not fit into the space reserved for them.
 pub fn kernel(profile: Profile) -> anyhow::Result<PathBuf> {
-    let mut command = workspace::cargo(["build", "--package", "kernel", "--bin", "kernel"]);
+    let mut command = workspace::cargo(["rustc", "--package", "kernel", "--bin", "kernel"]);
     command.args(["--profile", profile.name()]).args(kernel_target_arguments()?);
+    if profile == Profile::Release {
+        // The kernel is one unit then, and its paths go through many small functions: what it costs to call them is a
+        // tenth of a thread switch at the compiler's own threshold (225).
+        command.args(["--", "-C", "llvm-args=-inline-threshold=600"]);
+    }
     command.envs(library_source_environment(KERNEL_TARGET)?);
     let built = executables(&mut command, "compile the kernel")?;
     let Some((_, linked)) = built.into_iter().find(|(name, _)| name == "kernel") else {
