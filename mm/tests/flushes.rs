@@ -344,7 +344,7 @@ fn without_room_for_references_pages_are_flushed_before_they_are_freed() {
 fn a_change_to_a_part_of_a_shared_table_stays_with_its_space() {
     let changes: [fn(&AddressSpace); 4] = [
         |space| space.unmap(at(BASE), PAGE).expect("unmapped"),
-        |space| space.protect(at(BASE), PAGE, Protection::READ).expect("protected"),
+        |space| space.protect(at(BASE), PAGE, Protection::empty()).expect("protected"),
         |space| space.advise(at(BASE), PAGE, Advice::DontNeed).expect("discarded"),
         |space| move_to(space, BASE, PAGE, BASE + SPAN),
     ];
