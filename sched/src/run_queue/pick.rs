@@ -54,7 +54,7 @@ impl<T: Schedulable> RunQueue<T> {
             return Some((view, Class::Deadline, Nanos::MAX));
         }
         let fair_first =
-            self.real_time.len() > 0 && self.fair.len() > 0 && self.throttle.is_on(now);
+            self.real_time.len() > 0 && !self.fair.is_empty() && self.throttle.is_on(now);
         if !fair_first && let Some(view) = self.real_time.pick() {
             return Some((view, Class::RealTime, Nanos::MAX));
         }
@@ -68,7 +68,7 @@ impl<T: Schedulable> RunQueue<T> {
     pub(super) fn limit_real_time(&mut self, now: Nanos) {
         if let Some(current) = &mut self.current
             && current.class == Class::RealTime
-            && self.fair.len() > 0
+            && !self.fair.is_empty()
         {
             let limit = now.saturating_add(self.throttle.left());
             current.slice_end = current.slice_end.min(limit);
