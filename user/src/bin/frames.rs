@@ -117,8 +117,9 @@ fn capture(name: &str, signal: i32, flags: i32, stack: [u64; 3], raise: impl FnO
     println!("stack-base {:x}\nstack-flags {:x}\nstack-size {:x}", stack[0], stack[1], stack[2]);
     println!("pid {:x}\nuser {:x}", ok!(SYS_getpid), ok!(SYS_getuid));
     println!("rsp {rsp:x}\nrflags {rflags:x}\nrip {rip:x}\nframe {:x}", ADDRESS.load(SeqCst));
+    let (frame, image) = (&raw const FRAME, &raw const IMAGE);
     // SAFETY: the handler has returned.
-    let (frame, image) = unsafe { (*(&raw const FRAME), &*(&raw const IMAGE)) };
+    let (frame, image) = unsafe { (frame.read(), &*image) };
     let size = u32::from_ne_bytes([
         image[IMAGE_SIZE],
         image[IMAGE_SIZE + 1],
