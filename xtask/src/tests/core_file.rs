@@ -56,7 +56,9 @@ fn is_understood(gdb: &Path, machine: &MachineOptions, boot: &Boot) -> anyhow::R
     let program = rootfs::user_program("crash")?;
     let mut command = Command::new(gdb);
     command.args(["-nx", "-batch"]);
-    QUESTIONS.iter().for_each(|question| drop(command.args(["-ex", question])));
+    for question in QUESTIONS {
+        command.args(["-ex", question]);
+    }
     let output = command.arg(&program).arg(&core).output().context("cannot start gdb")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let log = logged::log_path("core-file")?;
