@@ -112,10 +112,9 @@ pub fn library_source_environment(target: &str) -> anyhow::Result<Vec<(&'static 
 /// # Errors
 /// If they do not compile.
 pub fn user_programs() -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let mut command = workspace::cargo(["build", "--package", "user", "--bins", "--release"]);
+    let mut command = workspace::cargo(["build", "--package", "user", "--bins", "--profile=hosted"]);
     // The programs live in the guest's memory; line numbers would be most of what they take there.
-    command.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
-    workspace::compile_crates_apart(&mut command);
+    command.env("CARGO_PROFILE_HOSTED_STRIP", "debuginfo");
     if is_installed(USER_TARGET)? {
         command.args(["--target", USER_TARGET]);
         if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {

@@ -40,13 +40,6 @@ pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command
     command
 }
 
-/// Makes a `--release` cargo command optimise each crate by itself. The release profile is the kernel's, which is
-/// compiled as one unit; for what runs elsewhere that would take long and show nothing.
-pub fn compile_crates_apart(command: &mut Command) {
-    command.env("CARGO_PROFILE_RELEASE_LTO", "false");
-    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "4");
-}
-
 /// Runs a command to its end, its output going where this tool's goes.
 ///
 /// # Errors

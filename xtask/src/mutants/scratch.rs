@@ -132,7 +132,7 @@ impl Scratch {
         let target = match killer.kind {
             Kind::Simulation => "build",
             Kind::Model => {
-                command.arg("--release").env("RUSTFLAGS", "--cfg loom");
+                command.arg("--profile=hosted").env("RUSTFLAGS", "--cfg loom");
                 "loom"
             }
         };

@@ -93,11 +93,10 @@ fn cargo_tests(name: &str, command: &mut Command) -> anyhow::Result<Counts> {
 fn models() -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
     for package in MODELLED_CRATES {
-        let mut command = workspace::cargo(["test", "--no-fail-fast", "--release"]);
+        let mut command = workspace::cargo(["test", "--no-fail-fast", "--profile=hosted"]);
         command.args(["--package", package, "--test", "loom_*"]);
         command.env("RUSTFLAGS", "--cfg loom");
         command.env("CARGO_TARGET_DIR", workspace::target().join("loom"));
-        workspace::compile_crates_apart(&mut command);
         counts += cargo_tests(&format!("loom models of {package}"), &mut command)?;
     }
     Ok(counts)
