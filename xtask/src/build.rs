@@ -112,7 +112,8 @@ pub fn library_source_environment(target: &str) -> anyhow::Result<Vec<(&'static 
 /// # Errors
 /// If they do not compile.
 pub fn user_programs() -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let mut command = workspace::cargo(["build", "--package", "user", "--bins", "--profile=hosted"]);
+    let mut command =
+        workspace::cargo(["build", "--package", "user", "--bins", "--profile=hosted"]);
     // The programs live in the guest's memory; line numbers would be most of what they take there.
     command.env("CARGO_PROFILE_HOSTED_STRIP", "debuginfo");
     if is_installed(USER_TARGET)? {
@@ -191,8 +192,8 @@ mod tests {
     #[test]
     fn programs_are_read_from_cargos_messages() {
         let message = r#"{"reason":"compiler-artifact","target":{"name":"init","kind":["bin"]},
-            "executable":"/t/release/init"}"#;
-        assert_eq!(executable(message), Some(("init".into(), "/t/release/init".into())));
+            "executable":"/t/hosted/init"}"#;
+        assert_eq!(executable(message), Some(("init".into(), "/t/hosted/init".into())));
         assert_eq!(executable(r#"{"reason":"build-finished","executable":null}"#), None);
         assert_eq!(executable("not json"), None);
     }
