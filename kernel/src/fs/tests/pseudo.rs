@@ -36,7 +36,7 @@ fn a_text_is_read_in_pieces() {
         text.extend_from_slice(&piece[..count]);
     }
     assert_eq!(text, b"always [madvise] never\n");
-    assert_eq!(file.seek(SeekFrom::Start(7)), Ok(7));
+    assert_eq!(file.seek(SeekFrom::Start(8)), Ok(8));
     assert_eq!(file.read(&mut Sink::kernel(&mut piece)), Ok(5));
     assert_eq!(&piece, b"madvi");
 }

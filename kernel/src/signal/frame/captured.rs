@@ -5,6 +5,7 @@
 use arch::context::UserContext;
 
 use super::build::{FaultRecord, Request, build};
+use super::extended::{PRESENT, SOFTWARE, shown};
 use super::*;
 use crate::signal::action::Action;
 use crate::signal::altstack::AlternateStack;
@@ -17,6 +18,9 @@ const CAPTURES: [&str; 2] =
 
 /// The eight reserved words of `sigcontext`, which Linux leaves as it finds them.
 const UNWRITTEN: core::ops::Range<usize> = EXTENDED_ADDRESS + 8..MASK;
+
+/// Where the header of an XSAVE image ends and the components start.
+const XSAVE_HEADER_END: usize = 576;
 
 /// What was printed of one case.
 struct Case<'a>(Vec<(&'a str, &'a str)>);
@@ -102,12 +106,9 @@ impl<'a> Case<'a> {
 
 /// The pieces that `case` was made from, and what is made of them: head and image.
 fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
-    let mut image = case.bytes("image");
+    let image = case.bytes("image");
     let layout =
         ExtendedLayout { size: get_u32(&image, 464 + 16) as usize, features: get(&image, 464 + 8) };
-    // What the kernel adds to the image that the processor saves.
-    image[464..512].fill(0);
-    image[512] &= !3;
     let signal = Signal::new(case.number("signal") as u32).expect("a signal");
     let words = ["handler", "flags", "restorer"].map(|key| case.number(key));
     let action = Action::from_words([words[0], words[1], words[2], 0x8000]);
@@ -123,7 +124,6 @@ fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
         mask: SignalSet::from_bits(0x5500_0000_0000),
         stack: &stack,
         context: &context,
-        image: &image[..layout.size],
         layout,
         fault: case.fault(),
     };
@@ -138,7 +138,18 @@ fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
         };
         target[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
     }
+    save_extended(&mut extended, &image, &layout);
     (handler.rsp, head, extended)
+}
+
+/// What saving the registers of `image` does to the prepared `extended`: XSAVE leaves software's part alone, and of the
+/// header it writes the bitmap only (Intel SDM vol. 1, 13.7).
+fn save_extended(extended: &mut [u8], image: &[u8], layout: &ExtendedLayout) {
+    extended[..SOFTWARE].copy_from_slice(&image[..SOFTWARE]);
+    extended[XSAVE_HEADER_END..layout.size].copy_from_slice(&image[XSAVE_HEADER_END..layout.size]);
+    // A bitmap without the legacy registers, as when they are in their initial state.
+    let present = get(image, PRESENT) & !3;
+    put(extended, PRESENT, shown(present));
 }
 
 #[test]
