@@ -84,9 +84,10 @@ mod tests {
                 let mut load = loads::standard(name).unwrap();
                 load.duration /= 10;
                 let run = simulate(kind.name, &load, 2, 7).unwrap();
-                let switches =
-                    run.trace.entries.iter().filter(|e| matches!(e.what, What::Switch { .. }));
-                assert!(switches.count() > 1, "{} on {name}", kind.name);
+                // A policy that never interrupts anybody may need no second one.
+                let mut entries = run.trace.entries.iter();
+                let ran = entries.any(|entry| matches!(entry.what, What::Switch { .. }));
+                assert!(ran, "{} on {name}", kind.name);
             }
         }
     }
