@@ -86,8 +86,6 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     reset_signals(thread);
     process.set_image(Arc::new(program.image));
     thread.set_name(program.name);
-    // Who waits for a file to be closed finds the new program in /proc.
-    unshare_files(thread);
     thread.set_credentials(program.credentials);
     if program.privileges == Privileges::Changed {
         process.set_death_signal(None);
@@ -98,7 +96,7 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     family.rw(&process.kinship).exit_signal.get_or_insert(Signal::SIGCHLD);
     drop(family);
     arch::fpu::reset();
-    // Last: whoever waits for the end of a file that execve closes finds a process that has executed.
+    // Last: whoever waits for a file that execve closes finds the new program, in /proc and by its rights.
     unshare_files(thread);
 }
 
