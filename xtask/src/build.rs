@@ -48,7 +48,7 @@ impl Profile {
 /// If it does not compile, or its symbols do not fit into the space reserved for them.
 pub fn kernel(profile: Profile) -> anyhow::Result<PathBuf> {
     let mut command = workspace::cargo(["rustc", "--package", "kernel", "--bin", "kernel"]);
-    command.args(["--profile", profile.name()]).args(kernel_target_arguments()?);
+    command.args(["--profile", profile.name(), MESSAGES]).args(kernel_target_arguments()?);
     if profile == Profile::Release {
         // The kernel is one unit then, and its paths go through many small functions: what it costs to call them is a
         // tenth of a thread switch at the compiler's own threshold (225).
@@ -113,7 +113,7 @@ pub fn library_source_environment(target: &str) -> anyhow::Result<Vec<(&'static 
 /// If they do not compile.
 pub fn user_programs() -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut command =
-        workspace::cargo(["build", "--package", "user", "--bins", "--profile=hosted"]);
+        workspace::cargo(["build", "--package", "user", "--bins", "--profile=hosted", MESSAGES]);
     // The programs live in the guest's memory; line numbers would be most of what they take there.
     command.env("CARGO_PROFILE_HOSTED_STRIP", "debuginfo");
     if is_installed(USER_TARGET)? {
@@ -152,13 +152,12 @@ fn rustc_print(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs a cargo command and returns the programs that it reports, by name and file.
+/// Makes cargo say what programs it has built, in a form that [`executables`] reads.
+const MESSAGES: &str = "--message-format=json-render-diagnostics";
+
+/// Runs a cargo command, with [`MESSAGES`] among its options, and returns the programs that it reports, by name and file.
 fn executables(command: &mut Command, purpose: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let output = command
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot start cargo")?;
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     if !output.status.success() {
         bail!("could not {purpose}; the compiler's messages are above");
     }
