@@ -20,6 +20,7 @@ pub mod bench;
 pub mod first;
 pub mod init;
 pub mod lab;
+pub mod pthread;
 pub mod random;
 pub mod schedtop;
 pub mod shell;

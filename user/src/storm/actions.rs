@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use super::shared::{self, FIRST, RECEIVERS, SIGNALS, Shared};
 use super::{Random, fork, leave, reap};
 use crate::sys::Errno;
-use crate::{ok, sys};
+use crate::{ok, pthread, sys};
 
 /// The signals that are not counted.
 const PLAIN: [i32; 2] = [libc::SIGUSR1, libc::SIGUSR2];
@@ -121,8 +121,8 @@ fn live(shared: &Shared, books: i32, program: &CString, random: &mut Random) -> 
         }
         2 => {
             // A thread that ends while its process does.
-            std::thread::spawn(|| leave(0));
-            ok!(SYS_exit, 0);
+            let ended = pthread::beside(|| leave(0), || ok!(SYS_exit, 0));
+            assert!(ended.is_ok(), "{ended:?}");
         }
         3 => {
             let grandchild = fork();

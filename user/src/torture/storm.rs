@@ -7,7 +7,7 @@ use super::options::Options;
 use super::process::{self, Ended, FAILED, fail};
 use super::region::Region;
 use crate::random::Random;
-use crate::sys;
+use crate::{pthread, sys};
 
 /// Threads of a process, at most. Each has the slot of its number.
 const THREADS: usize = 3;
@@ -135,13 +135,13 @@ impl Thread {
         let slot = (self.slot + 1) % THREADS;
         let random = Random::new(self.random.bits());
         let mut second = Thread { slot, threads: 1, region: Region::new(slot), random, depth: 0 };
-        std::thread::scope(|scope| {
-            scope.spawn(move || second.live(STEPS / 4));
-            // Its children must not take their sibling's memory for their own.
-            let depth = std::mem::replace(&mut self.depth, 0);
-            self.live(STEPS / 4);
-            self.depth = depth;
-        });
+        // Children must not take their sibling's memory for their own.
+        let depth = std::mem::replace(&mut self.depth, 0);
+        let own = || self.live(STEPS / 4);
+        if let Err(error) = pthread::beside(move || second.live(STEPS / 4), own) {
+            fail(&format!("a second thread: {error}"));
+        }
+        self.depth = depth;
     }
 
     /// A child that is killed in the middle of its work.

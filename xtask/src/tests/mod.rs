@@ -25,6 +25,8 @@ pub use torture::Plan as TorturePlan;
 
 /// How many processors the guest has where a test does not say otherwise.
 const PROCESSORS: u32 = 4;
+/// The torture that is part of `make test`.
+const TORTURE: TorturePlan = TorturePlan { seconds: 15, seed: 1 };
 /// How many boots in a row are part of `make test`.
 const BOOTS: u32 = 5;
 
@@ -45,6 +47,7 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     for processors in [PROCESSORS, 1] {
         total += guest::suite(&machine.with_processors(processors), boot)?;
     }
+    total += torture::test(machine, boot, &TORTURE)?;
     total += guest::storm(machine, boot, STORM_SECONDS, STORM_SEED)?;
     total += core_file::test(machine, boot);
     total += session::on(machine, boot)?;
