@@ -214,7 +214,7 @@ fn hog_times(nices: &[i32], seconds: u64) -> Vec<f64> {
     // Together on their marks, and a while to spread over the CPUs.
     super::support::until("all are there", || page.word(0).load(SeqCst) == nices.len() as u32);
     page.word(4).store(1, SeqCst);
-    nap(300);
+    nap(1000);
     let times = |hogs: &[Child]| -> Vec<f64> { hogs.iter().map(cpu_time).collect() };
     let before = times(&hogs);
     nap(seconds * 1000);
@@ -249,7 +249,7 @@ fn equal_hogs_get_equal_time() {
         let mut tries = 0;
         loop {
             tries += 1;
-            let times = hog_times(&vec![0; hogs], 4);
+            let times = hog_times(&vec![0; hogs], 8);
             let mean = times.iter().sum::<f64>() / hogs as f64;
             let worst = times.iter().map(|time| (time / mean - 1.0).abs()).fold(0.0, f64::max);
             println!(
