@@ -3,7 +3,7 @@
 //! Nothing here knows the kernel from within. Every program runs unchanged on Linux, and that is how the
 //! [`suite`] is judged first.
 //!
-//! - [`bench`]: the benchmark program, whose figures are compared between kernels.
+//! - [`mod@bench`]: the benchmark program, whose figures are compared between kernels.
 //! - [`first`]: being the first process, for programs that are none by trade.
 //! - [`init`]: the first process: mounts, console shell, orphans, orderly power-off.
 //! - [`random`]: random numbers that repeat.

@@ -1,4 +1,4 @@
-//! Writing a core file: the name, the head, and memory page by page. Entry point: [`write`].
+//! Writing a core file: the name, the head, and memory page by page. Entry point: [`write()`].
 //!
 //! As on Linux the file is counted as written once its headers are made: what does not fit under `RLIMIT_CORE` or on the medium is
 //! missing at its end.

@@ -1,7 +1,7 @@
 //! The flight recorder: what each CPU did last, cheap enough to be always on.
 //!
 //! Every CPU has a [`Ring`] of fixed-size [`Record`]s. [`record`] writes one: a time stamp, an [`Event`], the thread that it
-//! is about, two words. `/proc/trace` shows all rings ([`file`]); a panic prints their ends; `make trace` turns them
+//! is about, two words. `/proc/trace` shows all rings ([`mod@file`]); a panic prints their ends; `make trace` turns them
 //! into a timeline. `docs/trace.md` has the format and what a record costs.
 //!
 //! To add an event: a variant in [`event`], a call of [`record`] where it happens, a line in the converter
