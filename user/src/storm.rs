@@ -15,8 +15,8 @@ mod shared;
 
 use std::process::ExitCode;
 
-use crate::sys::Errno;
 use crate::sys;
+use crate::sys::Errno;
 use shared::Shared;
 
 const HELP: &str = "\
