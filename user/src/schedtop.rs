@@ -30,20 +30,30 @@ Keys: q quits, any other looks again at once.
 /// Lines and columns where there is no terminal.
 const PAGE: (usize, usize) = (50, 100);
 
+/// Where the view goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Display {
+    /// Drawn on the terminal, where there is one.
+    Terminal,
+    /// Printed, one look after another.
+    Text,
+}
+
 /// What the command line asks for.
 struct Request {
     delay: Duration,
     times: Option<u32>,
-    batch: Option<()>,
+    display: Display,
 }
 
 impl Request {
     fn parse(arguments: &[String]) -> Option<Self> {
-        let mut request = Self { delay: Duration::from_secs(1), times: None, batch: None };
+        let mut request =
+            Self { delay: Duration::from_secs(1), times: None, display: Display::Terminal };
         let mut arguments = arguments.iter();
         while let Some(option) = arguments.next() {
             match option.as_str() {
-                "-b" => request.batch = Some(()),
+                "-b" => request.display = Display::Text,
                 "-d" => {
                     let seconds: f64 = arguments.next()?.parse().ok()?;
                     request.delay = Duration::try_from_secs_f64(seconds.max(0.1)).ok()?;
@@ -67,7 +77,10 @@ pub fn main(arguments: &[String]) -> ExitCode {
         eprint!("{HELP}");
         return ExitCode::from(2);
     };
-    let screen = if request.batch.is_some() { None } else { Screen::take() };
+    let screen = match request.display {
+        Display::Terminal => Screen::take(),
+        Display::Text => None,
+    };
     match watch(&request, screen.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -113,7 +126,7 @@ mod tests {
         };
         let asked = request(&["-d", "0.5", "-n", "3", "-b"]).unwrap();
         assert_eq!((asked.delay, asked.times), (Duration::from_millis(500), Some(3)));
-        assert!(asked.batch.is_some());
+        assert_eq!(asked.display, Display::Text);
         assert!(request(&["-n"]).is_none() && request(&["-d", "-1e99x"]).is_none());
     }
 }

@@ -54,14 +54,7 @@ fn futex(
     let command = flags & !(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME);
     let private = flags & abi::FUTEX_PRIVATE_FLAG != 0;
     let sharing = if private { Sharing::Private } else { Sharing::Shared };
-    let clock = match flags & abi::FUTEX_CLOCK_REALTIME {
-        _ if command == abi::FUTEX_LOCK_PI && flags & abi::FUTEX_CLOCK_REALTIME == 0 => {
-            ClockId::REALTIME
-        }
-        0 => ClockId::MONOTONIC,
-        _ if takes_clock(command) => ClockId::REALTIME,
-        _ => return Err(Errno::ENOSYS),
-    };
+    let clock = clock(command, flags)?;
     let thread = caller.thread;
     let key = |address| Key::of(thread, address, sharing);
     let count = timeout as u32;
@@ -90,27 +83,12 @@ fn futex(
         }
         abi::FUTEX_CMP_REQUEUE => {
             let (from, to) = (key(address)?, key(second)?);
-            let check = || (word::load(address)? == third).then_some(()).ok_or(Errno::EAGAIN);
-            loop {
-                // Touched before the lists are locked, so that the comparison hardly ever faults there. If it does and
-                // there is no memory, the wait for some is here, without the locks.
-                word::load(address)?;
-                match TABLE.requeue((from.0, value), (to.0, count), check) {
-                    Err(Errno::EFAULT) => {}
-                    Err(error) => return Err(error),
-                    Ok((woken, moved)) => return Ok((woken + moved) as usize),
-                }
-            }
+            compare_and_requeue(address, third, (from.0, value), (to.0, count))
         }
         abi::FUTEX_WAKE_OP => {
             let operation = Operation::decode(third)?;
             let (first, other) = (key(address)?, key(second)?);
-            let old = word::update(second, |value| operation.apply(value))?;
-            let mut woken = TABLE.wake(first.0, at_least_one(value), u32::MAX);
-            if operation.holds(old) {
-                woken += TABLE.wake(other.0, at_least_one(count), u32::MAX);
-            }
-            Ok(woken as usize)
+            update_and_wake(second, operation, (first.0, value), (other.0, count))
         }
         abi::FUTEX_LOCK_PI | abi::FUTEX_LOCK_PI2 => {
             inherit::lock(caller, address, sharing, absolute(timeout, clock)?)
@@ -126,6 +104,53 @@ fn futex(
         abi::FUTEX_CMP_REQUEUE_PI => {
             inherit::requeue(caller, (address, second), sharing, third, count)
         }
+        _ => Err(Errno::ENOSYS),
+    }
+}
+
+/// `FUTEX_CMP_REQUEUE`: if the word at `address` is `expected`, wakes so many of those who wait at `from` and lets so
+/// many of the rest wait at `to`. Their sum, or `EAGAIN`.
+fn compare_and_requeue(
+    address: UserAddr,
+    expected: u32,
+    (from, wake): (Key, u32),
+    (to, count): (Key, u32),
+) -> Result {
+    let check = || (word::load(address)? == expected).then_some(()).ok_or(Errno::EAGAIN);
+    loop {
+        // Touched before the lists are locked, so that the comparison hardly ever faults there. If it does and there is
+        // no memory, the wait for some is here, without the locks.
+        word::load(address)?;
+        match TABLE.requeue((from, wake), (to, count), check) {
+            Err(Errno::EFAULT) => {}
+            Err(error) => return Err(error),
+            Ok((woken, moved)) => return Ok((woken + moved) as usize),
+        }
+    }
+}
+
+/// `FUTEX_WAKE_OP`: changes the word at `address`, wakes so many at `first`, and so many at `other` if the word's old
+/// value passes the operation's test.
+fn update_and_wake(
+    address: UserAddr,
+    operation: Operation,
+    (first, wake): (Key, u32),
+    (other, count): (Key, u32),
+) -> Result {
+    let old = word::update(address, |value| operation.apply(value))?;
+    let mut woken = TABLE.wake(first, at_least_one(wake), u32::MAX);
+    if operation.holds(old) {
+        woken += TABLE.wake(other, at_least_one(count), u32::MAX);
+    }
+    Ok(woken as usize)
+}
+
+/// The clock of the command's absolute time-out. `ENOSYS` where it takes no `FUTEX_CLOCK_REALTIME`.
+fn clock(command: u32, flags: u32) -> Result<ClockId> {
+    match flags & abi::FUTEX_CLOCK_REALTIME {
+        0 if command == abi::FUTEX_LOCK_PI => Ok(ClockId::REALTIME),
+        0 => Ok(ClockId::MONOTONIC),
+        _ if takes_clock(command) => Ok(ClockId::REALTIME),
         _ => Err(Errno::ENOSYS),
     }
 }
