@@ -10,32 +10,50 @@ mod harness;
 mod helpers;
 mod support;
 
+mod advice;
 mod asynchronous;
 mod cores;
 mod cow;
+mod cow_calls;
 mod cow_kernel;
 mod delivery;
 mod elf;
+mod event_files;
 mod events;
 mod exec;
+mod exec_errors;
 mod exec_formats;
 mod faults;
+mod file_locks;
 mod files;
 mod frames;
 mod futex;
 mod huge;
 mod identity;
 mod inherit;
+mod job_control;
+mod limits;
+mod links;
+mod listings;
 mod locking;
 mod memory;
+mod mounts;
+mod moving;
 mod paths;
+mod permissions;
 mod pipes;
 mod process;
 mod procfs;
+mod restarts;
 mod robustness;
 mod scheduling;
+mod scripts;
+mod signal_waits;
 mod signals;
 mod smp;
+mod sockets;
+mod splices;
+mod terminal_jobs;
 mod threads;
 mod time;
 mod torture;
@@ -75,30 +93,48 @@ const AREAS: &[Area] = &[
     wait::AREA,
     identity::AREA,
     exec::AREA,
+    scripts::AREA,
+    exec_errors::AREA,
     exec_formats::AREA,
     memory::AREA,
+    moving::AREA,
+    advice::AREA,
     huge::AREA,
     locking::AREA,
     faults::AREA,
     cow::AREA,
+    cow_calls::AREA,
     cow_kernel::AREA,
     threads::AREA,
     futex::AREA,
     inherit::AREA,
     signals::AREA,
+    signal_waits::AREA,
+    job_control::AREA,
     delivery::AREA,
+    restarts::AREA,
     frames::AREA,
     cores::AREA,
     asynchronous::AREA,
     files::AREA,
+    splices::AREA,
+    file_locks::AREA,
+    listings::AREA,
     paths::AREA,
+    links::AREA,
+    mounts::AREA,
+    permissions::AREA,
     pipes::AREA,
+    sockets::AREA,
     events::AREA,
+    event_files::AREA,
     time::AREA,
     procfs::AREA,
     tty::AREA,
+    terminal_jobs::AREA,
     smp::AREA,
     scheduling::AREA,
     robustness::AREA,
+    limits::AREA,
     torture::AREA,
 ];

@@ -1,15 +1,14 @@
-//! execve: what the new program finds, scripts, and what exec keeps and drops.
+//! execve: what the new program finds, and what exec keeps and drops.
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::Ordering::SeqCst;
 
-use libc::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, SIGTERM, SIGUSR1, SIGUSR2};
+use libc::{AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::elf::{self, Image};
+use super::elf::Image;
 use super::support::{
-    Mapping, PAGE, Status, block, caught, child, exec, exec_helper, exit_now, helper_output,
-    ignore, in_child, nap, needs_root, own_program, pipe, read_all, read_text, record, set_of,
-    vector,
+    Mapping, PAGE, Status, block, caught, child, exec, exec_helper, helper_output, ignore, nap,
+    needs_root, own_program, pipe, read_all, read_text, record, set_of, vector,
 };
 use crate::sys::Errno;
 use crate::{fails, ok, sys};
@@ -24,28 +23,7 @@ super::area!("exec":
     signal_state_after_exec,
     ids_stay_across_exec,
     name_becomes_the_files,
-    script_runs_interpreter,
-    script_interpreter_gets_one_argument,
-    script_argument_is_trimmed,
-    nested_scripts,
-    scripts_nested_too_deep,
-    script_without_interpreter,
-    script_line_without_newline,
-    script_by_execveat,
-    missing_file,
-    not_executable_file,
-    directory_is_not_executable,
-    path_through_a_file,
-    symlink_loop,
-    name_too_long,
-    empty_path,
-    bad_pointers,
-    one_argument_too_long,
-    too_many_arguments,
-    large_arguments_arrive,
-    stack_limit_bounds_arguments,
     execveat_by_descriptor,
-    execveat_flags,
     text_file_busy_for_writers,
     exec_from_another_thread,
     exec_ends_other_threads,
@@ -57,7 +35,7 @@ super::area!("exec":
 );
 
 /// The lines of a helper's output that begin with `prefix`, without it.
-fn lines<'a>(output: &'a str, prefix: &str) -> Vec<&'a str> {
+pub(super) fn lines<'a>(output: &'a str, prefix: &str) -> Vec<&'a str> {
     output.lines().filter_map(|line| line.strip_prefix(prefix)).collect()
 }
 
@@ -83,7 +61,7 @@ fn empty_argument_vector_gets_one() {
     }
 }
 
-fn argc_program() -> CString {
+pub(super) fn argc_program() -> CString {
     Image::with_code(vec![0x48, 0x8b, 0x3c, 0x24, 0xb8, 231, 0, 0, 0, 0x0f, 0x05]).save("argc")
 }
 
@@ -229,246 +207,9 @@ fn name_becomes_the_files() {
     assert_eq!(cmdline, "other\0");
 }
 
-/// Writes an executable script.
-fn script(name: &str, text: &str) -> CString {
-    elf::save(name, text.as_bytes())
-}
-
-/// Runs `path` with these arguments in a child; gives its output.
-#[track_caller]
-fn output_of(path: &CStr, arguments: &[&CStr]) -> String {
-    let (read_end, write_end) = pipe(O_CLOEXEC);
-    let child = child(|| {
-        ok!(SYS_dup2, write_end, 1);
-        exec(path, arguments, &[]).unwrap();
-    });
-    ok!(SYS_close, write_end);
-    let output = String::from_utf8(read_all(read_end)).unwrap();
-    child.success();
-    output
-}
-
-/// A directory entry with a short, known path for this program.
-fn short_name() -> String {
-    let link = std::env::current_dir().unwrap().join("s");
-    std::os::unix::fs::symlink(own_program().to_str().unwrap(), &link).unwrap();
-    link.to_str().unwrap().to_owned()
-}
-
-fn script_runs_interpreter() {
-    let counter = argc_program();
-    let path = std::env::current_dir().unwrap().join(counter.to_str().unwrap());
-    let script = script("script", &format!("#!{}\nignored\n", path.display()));
-    // The interpreter's name, the script's, and two of ours; argv[0] is replaced.
-    let child = child(|| {
-        exec(&script, &[c"zero", c"one", c"two"], &[]).unwrap();
-    });
-    assert_eq!(child.status(), Status::Exited(4));
-}
-
-fn script_interpreter_gets_one_argument() {
-    let program = short_name();
-    // All words after the interpreter are one argument, which is no option of this program.
-    let script = script("script", &format!("#! {program}   --helper arguments \n"));
-    let child = child(|| {
-        exec(&script, &[c"zero"], &[]).unwrap();
-    });
-    assert_eq!(child.status(), Status::Exited(2), "`--helper arguments` is one argument");
-}
-
-fn script_argument_is_trimmed() {
-    let program = short_name();
-    let script = script("script", &format!("#!\t {program}\t --helper=arguments \t\nrest"));
-    let output = output_of(&script, &[c"zero", c"one"]);
-    let expected = [program.as_str(), "--helper=arguments", "script", "one"];
-    assert_eq!(lines(&output, "argument "), expected);
-}
-
-fn nested_scripts() {
-    let program = short_name();
-    let here = std::env::current_dir().unwrap();
-    let here = here.to_str().unwrap();
-    script("arguments", &format!("#!{program} --helper=arguments\n"));
-    let outer = script("outer", &format!("#!{here}/arguments inner\n"));
-    let output = output_of(&outer, &[c"zero", c"last"]);
-    let expected =
-        [&program, "--helper=arguments", &format!("{here}/arguments"), "inner", "outer", "last"];
-    assert_eq!(lines(&output, "argument "), expected);
-}
-
-fn scripts_nested_too_deep() {
-    let here = std::env::current_dir().unwrap();
-    let here = here.to_str().unwrap();
-    let last = argc_program();
-    let mut previous = format!("{here}/{}", last.to_str().unwrap());
-    for depth in 1..=6 {
-        let name = format!("level{depth}");
-        let path = script(&name, &format!("#!{previous}\n"));
-        previous = format!("{here}/{name}");
-        let child = child(|| match exec(&path, &[c"x"], &[]) {
-            Err(error) => exit_now(100 + error as i32),
-            Ok(_) => unreachable!(),
-        });
-        let expected = if depth <= 5 { depth + 1 } else { 100 + libc::ELOOP };
-        assert_eq!(child.status(), Status::Exited(expected), "depth {depth}");
-    }
-}
-
-fn script_without_interpreter() {
-    for (text, errno) in [
-        ("#!/no/such/interpreter\n", libc::ENOENT),
-        ("#!\n", libc::ENOEXEC),
-        ("#!   \n", libc::ENOEXEC),
-        ("#!/\n", libc::EACCES),
-        ("#!/dev/null\n", libc::EACCES),
-        ("no script at all\n", libc::ENOEXEC),
-        ("", libc::ENOEXEC),
-        ("#", libc::ENOEXEC),
-    ] {
-        let path = script("script", text);
-        assert_eq!(exec(&path, &[c"x"], &[]).unwrap_err() as i32, errno, "{text:?}");
-    }
-}
-
-fn script_line_without_newline() {
-    let counter = argc_program();
-    let path = std::env::current_dir().unwrap().join(counter.to_str().unwrap());
-    let short = script("short", &format!("#!{}", path.display()));
-    let child = child(|| {
-        exec(&short, &[c"x"], &[]).unwrap();
-    });
-    assert_eq!(child.status(), Status::Exited(2));
-    // An interpreter's path that does not end within the first 256 bytes is refused.
-    let long = script("long", &format!("#!/{}\n", "x".repeat(300)));
-    fails!(ENOEXEC: SYS_execve, long.as_c_str(), &vector(&[c"x"])[..], 0);
-    // An argument may be cut off there.
-    let cut = script("cut", &format!("#!{} {}\n", path.display(), "y".repeat(300)));
-    let child = self::child(|| {
-        exec(&cut, &[c"x"], &[]).unwrap();
-    });
-    assert_eq!(child.status(), Status::Exited(3));
-}
-
-fn script_by_execveat() {
-    let program = short_name();
-    let script = script("script", &format!("#!{program}\n"));
-    let fd = ok!(SYS_open, script.as_c_str(), libc::O_RDONLY | O_CLOEXEC);
-    // The interpreter could not open a descriptor that exec closes.
-    fails!(ENOENT: SYS_execveat, fd, c"", &vector(&[c"x"])[..], 0, AT_EMPTY_PATH);
-    let counter = argc_program();
-    let path = std::env::current_dir().unwrap().join(counter.to_str().unwrap());
-    let script = self::script("other", &format!("#!{}\n", path.display()));
-    let fd = ok!(SYS_open, script.as_c_str(), libc::O_RDONLY);
-    let child = child(|| {
-        ok!(SYS_execveat, fd, c"", &vector(&[c"x"])[..], 0, AT_EMPTY_PATH);
-    });
-    assert_eq!(child.status(), Status::Exited(2));
-}
-
 /// execve with one argument.
-fn try_exec(path: &CStr) -> crate::sys::SysResult {
+pub(super) fn try_exec(path: &CStr) -> crate::sys::SysResult {
     exec(path, &[c"x"], &[])
-}
-
-fn missing_file() {
-    assert_eq!(try_exec(c"missing"), Err(Errno::ENOENT));
-    assert_eq!(try_exec(c"/no/such/path"), Err(Errno::ENOENT));
-}
-
-fn not_executable_file() {
-    let path = Image::new().save("program");
-    ok!(SYS_chmod, path.as_c_str(), 0o644);
-    assert_eq!(try_exec(&path), Err(Errno::EACCES), "not even root");
-    ok!(SYS_chmod, path.as_c_str(), 0o100);
-    let child = child(|| {
-        try_exec(&path).unwrap();
-    });
-    assert_eq!(child.status(), Status::Exited(7), "reading it is not needed");
-}
-
-fn directory_is_not_executable() {
-    assert_eq!(try_exec(c"/"), Err(Errno::EACCES));
-    assert_eq!(try_exec(c"."), Err(Errno::EACCES));
-    assert_eq!(try_exec(c"/dev/null"), Err(Errno::EACCES));
-}
-
-fn path_through_a_file() {
-    let path = Image::new().save("program");
-    assert_eq!(try_exec(c"program/x"), Err(Errno::ENOTDIR));
-    assert_eq!(try_exec(c"program/"), Err(Errno::ENOTDIR));
-    drop(path);
-}
-
-fn symlink_loop() {
-    ok!(SYS_symlink, c"b", c"a");
-    ok!(SYS_symlink, c"a", c"b");
-    assert_eq!(try_exec(c"a"), Err(Errno::ELOOP));
-}
-
-fn name_too_long() {
-    let long = CString::new("x".repeat(256)).unwrap();
-    assert_eq!(try_exec(&long), Err(Errno::ENAMETOOLONG));
-    let longer = CString::new("x/".repeat(2048)).unwrap();
-    assert_eq!(try_exec(&longer), Err(Errno::ENAMETOOLONG));
-}
-
-fn empty_path() {
-    assert_eq!(try_exec(c""), Err(Errno::ENOENT));
-    fails!(ENOENT: SYS_execveat, AT_FDCWD, c"", 0, 0, 0);
-}
-
-fn bad_pointers() {
-    let path = Image::new().save("program");
-    fails!(EFAULT: SYS_execve, 8, 0, 0);
-    fails!(EFAULT: SYS_execve, path.as_c_str(), 8, 0);
-    fails!(EFAULT: SYS_execve, path.as_c_str(), 0, 8);
-    fails!(EFAULT: SYS_execve, path.as_c_str(), &[8_usize, 0], 0);
-    fails!(EFAULT: SYS_execve, path.as_c_str(), usize::MAX - 4095, 0);
-}
-
-fn one_argument_too_long() {
-    let program = argc_program();
-    // MAX_ARG_STRLEN is 32 pages, the final zero included.
-    let fits = CString::new("x".repeat(32 * PAGE - 1)).unwrap();
-    let child = child(|| {
-        exec(&program, &[c"a", &fits], &[]).unwrap();
-    });
-    assert_eq!(child.status(), Status::Exited(2));
-    let too_long = CString::new("x".repeat(32 * PAGE)).unwrap();
-    let vector = vector(&[c"a", &too_long]);
-    fails!(E2BIG: SYS_execve, program.as_c_str(), &vector[..], 0);
-    fails!(E2BIG: SYS_execve, program.as_c_str(), 0, &vector[..]);
-}
-
-fn too_many_arguments() {
-    let program = argc_program();
-    let string = CString::new("y".repeat(30 * PAGE)).unwrap();
-    // 8 MiB of stack allow 2 MiB of strings.
-    ok!(SYS_setrlimit, libc::RLIMIT_STACK, &[8_u64 << 20, libc::RLIM_INFINITY]);
-    let vector = vector(&[string.as_c_str(); 20]);
-    fails!(E2BIG: SYS_execve, program.as_c_str(), &vector[..], 0);
-}
-
-fn large_arguments_arrive() {
-    let program = argc_program();
-    let strings: Vec<CString> =
-        (0..200).map(|index| CString::new(format!("{index}").repeat(100)).unwrap()).collect();
-    let strings: Vec<&CStr> = strings.iter().map(CString::as_c_str).collect();
-    let child = child(|| {
-        exec(&program, &strings, &strings).unwrap();
-    });
-    assert_eq!(child.status(), Status::Exited(200));
-}
-
-fn stack_limit_bounds_arguments() {
-    let program = argc_program();
-    let string = CString::new("z".repeat(20 * PAGE)).unwrap();
-    let vector = vector(&[string.as_c_str(); 4]);
-    in_child(|| {
-        // A quarter of the limit, but never less than 128 KiB.
-        ok!(SYS_setrlimit, libc::RLIMIT_STACK, &[512_u64 << 10, 512 << 10]);
-        fails!(E2BIG: SYS_execve, program.as_c_str(), &vector[..], 0);
-    });
 }
 
 fn execveat_by_descriptor() {
@@ -489,17 +230,6 @@ fn execveat_by_descriptor() {
         });
         assert_eq!(child.status(), Status::Exited(7), "way {way}");
     }
-}
-
-fn execveat_flags() {
-    let program = Image::new().save("program");
-    ok!(SYS_symlink, program.as_c_str(), c"link");
-    let arguments = vector(&[c"x"]);
-    fails!(ELOOP: SYS_execveat, AT_FDCWD, c"link", &arguments[..], 0, AT_SYMLINK_NOFOLLOW);
-    fails!(EINVAL: SYS_execveat, AT_FDCWD, c"link", &arguments[..], 0, 0x4000);
-    fails!(EBADF: SYS_execveat, 99, c"link", &arguments[..], 0, 0);
-    let file = ok!(SYS_open, program.as_c_str(), libc::O_RDONLY);
-    fails!(ENOTDIR: SYS_execveat, file, c"x", &arguments[..], 0, 0);
 }
 
 fn text_file_busy_for_writers() {

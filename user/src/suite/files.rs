@@ -1,15 +1,12 @@
-//! Regular files and descriptors: open, read, write, seek, truncate, dup, fcntl, locks, directories' listings.
+//! Regular files and descriptors: open, read, write, seek, truncate, dup, fcntl.
 
 use libc::{
-    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_GETLK, F_SETFL, F_SETLK, F_SETLKW, FD_CLOEXEC,
-    LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL,
-    O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY, SEEK_CUR,
-    SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
+    F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFL, FD_CLOEXEC, O_APPEND, O_CLOEXEC, O_CREAT,
+    O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC,
+    O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
 
-use super::support::{
-    Child, Mapping, child, in_child, nap, pipe, read_all, read_text, skip, until, write_text,
-};
+use super::support::{Child, Mapping, child, in_child, pipe, read_text, skip, write_text};
 use crate::{fails, ok, sys};
 
 super::area!("files":
@@ -38,21 +35,6 @@ super::area!("files":
     unlinked_file_lives_on,
     temporary_file_has_no_name,
     opath_descriptor_does_little,
-    directory_cannot_be_written,
-    listing_directories,
-    listing_into_small_buffer,
-    listing_rewinds,
-    listing_survives_removal,
-    large_directory,
-    sendfile_copies,
-    copy_file_range_copies,
-    splice_moves_to_pipe,
-    splice_and_tee_between_pipes,
-    splice_refuses,
-    flock_between_descriptions,
-    record_locks,
-    record_locks_die_with_process,
-    record_lock_deadlock,
     memfd_seals,
     descriptor_links_in_proc,
     device_files,
@@ -64,19 +46,19 @@ super::area!("files":
 );
 
 #[track_caller]
-fn open(path: &std::ffi::CStr, flags: i32) -> usize {
+pub(super) fn open(path: &std::ffi::CStr, flags: i32) -> usize {
     ok!(SYS_openat, libc::AT_FDCWD, path, flags, 0o644)
 }
 
 /// A file with this content, open for reading and writing.
 #[track_caller]
-fn file_with(text: &str) -> usize {
+pub(super) fn file_with(text: &str) -> usize {
     write_text("file", text);
     open(c"file", O_RDWR)
 }
 
 #[track_caller]
-fn offset(fd: usize) -> usize {
+pub(super) fn offset(fd: usize) -> usize {
     ok!(SYS_lseek, fd, 0, SEEK_CUR)
 }
 
@@ -390,270 +372,6 @@ fn opath_descriptor_does_little() {
     let directory = open(c".", O_PATH | O_DIRECTORY);
     ok!(SYS_openat, directory, c"file", O_RDONLY);
     fails!(EBADF: SYS_getdents64, directory, &mut [0_u8; 100], 100);
-}
-
-fn directory_cannot_be_written() {
-    fails!(EISDIR: SYS_open, c".", O_WRONLY);
-    fails!(EISDIR: SYS_open, c".", O_RDWR);
-    fails!(EISDIR: SYS_open, c".", O_RDONLY | O_CREAT, 0o644);
-    let fd = open(c".", O_RDONLY);
-    fails!(EISDIR: SYS_read, fd, &mut [0_u8; 1], 1);
-    fails!(EBADF: SYS_write, fd, b"x", 1);
-    fails!(ENOTDIR: SYS_getdents64, file_with(""), &mut [0_u8; 100], 100);
-}
-
-/// The names and types of a directory's entries, read `size` bytes at a time.
-#[track_caller]
-fn entries(fd: usize, size: usize) -> Vec<(String, u8)> {
-    let mut found = Vec::new();
-    let mut buffer = vec![0_u8; size];
-    loop {
-        let length = ok!(SYS_getdents64, fd, &mut buffer[..], size);
-        if length == 0 {
-            found.sort();
-            return found;
-        }
-        let mut at = 0;
-        while at < length {
-            let record = usize::from(buffer[at + 16]) | usize::from(buffer[at + 17]) << 8;
-            assert!(record.is_multiple_of(8) && at + record <= length);
-            let name: Vec<u8> = buffer[at + 19..at + record]
-                .iter()
-                .copied()
-                .take_while(|byte| *byte != 0)
-                .collect();
-            found.push((String::from_utf8(name).unwrap(), buffer[at + 18]));
-            at += record;
-        }
-    }
-}
-
-fn listing_directories() {
-    write_text("a-file", "");
-    ok!(SYS_mkdir, c"a-directory", 0o755);
-    ok!(SYS_symlink, c"x", c"a-link");
-    ok!(SYS_mknod, c"a-fifo", libc::S_IFIFO | 0o600, 0);
-    let names = entries(open(c".", O_RDONLY), 1024);
-    let expected =
-        [(".", 4), ("..", 4), ("a-directory", 4), ("a-fifo", 1), ("a-file", 8), ("a-link", 10)];
-    assert_eq!(names, expected.map(|(name, kind)| (name.to_owned(), kind)));
-}
-
-fn listing_into_small_buffer() {
-    for number in 0..20 {
-        write_text(&format!("file-{number}"), "");
-    }
-    assert_eq!(entries(open(c".", O_RDONLY), 32).len(), 22);
-    fails!(EINVAL: SYS_getdents64, open(c".", O_RDONLY), &mut [0_u8; 8], 8);
-    fails!(EFAULT: SYS_getdents64, open(c".", O_RDONLY), 8, 1024);
-}
-
-fn listing_rewinds() {
-    write_text("one", "");
-    let fd = open(c".", O_RDONLY);
-    assert_eq!(entries(fd, 1024).len(), 3);
-    assert_eq!(entries(fd, 1024).len(), 0);
-    write_text("two", "");
-    ok!(SYS_lseek, fd, 0, SEEK_SET);
-    assert_eq!(entries(fd, 1024).len(), 4);
-}
-
-fn listing_survives_removal() {
-    for number in 0..40 {
-        write_text(&format!("file-{number}"), "");
-    }
-    let fd = open(c".", O_RDONLY);
-    // Remove while listing, as `rm -r` does: each name is seen once.
-    let mut removed = 0;
-    let mut buffer = [0_u8; 128];
-    loop {
-        let length = ok!(SYS_getdents64, fd, &mut buffer, 128);
-        if length == 0 {
-            break;
-        }
-        let mut at = 0;
-        while at < length {
-            let record = usize::from(buffer[at + 16]);
-            if buffer[at + 19] != b'.' {
-                ok!(SYS_unlink, buffer[at + 19..].as_ptr());
-                removed += 1;
-            }
-            at += record;
-        }
-    }
-    assert_eq!(removed, 40);
-    assert_eq!(std::fs::read_dir(".").unwrap().count(), 0);
-}
-
-fn large_directory() {
-    for number in 0..500 {
-        write_text(&format!("file-{number:04}"), "");
-    }
-    let names = entries(open(c".", O_RDONLY), 4096);
-    assert_eq!(names.len(), 502);
-    assert_eq!(names[501].0, "file-0499");
-    for number in 0..500 {
-        std::fs::remove_file(format!("file-{number:04}")).unwrap();
-    }
-}
-
-fn sendfile_copies() {
-    let source = file_with("0123456789");
-    let target = open(c"copy", O_CREAT | O_RDWR);
-    assert_eq!(ok!(SYS_sendfile, target, source, 0, 4), 4);
-    let mut from = 6_u64;
-    assert_eq!(ok!(SYS_sendfile, target, source, &mut from, 100), 4);
-    assert_eq!((from, offset(source)), (10, 4));
-    assert_eq!(read_text("copy"), "01236789");
-    let (read_end, write_end) = pipe(0);
-    ok!(SYS_lseek, source, 0, SEEK_SET);
-    assert_eq!(ok!(SYS_sendfile, write_end, source, 0, 100), 10);
-    ok!(SYS_close, write_end);
-    assert_eq!(read_all(read_end), b"0123456789");
-    fails!(EBADF: SYS_sendfile, source, 99, 0, 1);
-}
-
-fn copy_file_range_copies() {
-    let source = file_with("0123456789");
-    let target = open(c"copy", O_CREAT | O_RDWR);
-    let (mut from, mut to) = (2_u64, 1_u64);
-    let copied = ok!(SYS_copy_file_range, source, &mut from, target, &mut to, 5, 0);
-    assert_eq!((copied, from, to), (5, 7, 6));
-    assert_eq!(std::fs::read("copy").unwrap(), b"\x0023456");
-    fails!(EINVAL: SYS_copy_file_range, source, 0, target, 0, 5, 1);
-}
-
-fn splice_moves_to_pipe() {
-    let source = file_with("0123456789");
-    let (read_end, write_end) = pipe(0);
-    assert_eq!(ok!(SYS_splice, source, 0, write_end, 0, 6, 0), 6);
-    let target = open(c"copy", O_CREAT | O_RDWR);
-    assert_eq!(ok!(SYS_splice, read_end, 0, target, 0, 4, 0), 4);
-    assert_eq!(read_text("copy"), "0123");
-    fails!(EINVAL: SYS_splice, source, 0, target, 0, 4, 0);
-}
-
-fn splice_and_tee_between_pipes() {
-    const NONBLOCK: u32 = 2;
-    let (first_read, first_write) = pipe(0);
-    let (second_read, second_write) = pipe(0);
-    fails!(EAGAIN: SYS_splice, first_read, 0, second_write, 0, 9, NONBLOCK);
-    ok!(SYS_write, first_write, b"0123456789", 10);
-    assert_eq!(ok!(SYS_tee, first_read, second_write, 3, 0), 3);
-    assert_eq!(ok!(SYS_splice, first_read, 0, second_write, 0, 100, 0), 10);
-    fails!(EAGAIN: SYS_tee, first_read, second_write, 9, NONBLOCK);
-    ok!(SYS_close, second_write);
-    assert_eq!(read_all(second_read), b"0120123456789");
-    ok!(SYS_close, first_write);
-    let target = open(c"copy", O_CREAT | O_RDWR);
-    assert_eq!(ok!(SYS_splice, first_read, 0, target, 0, 9, 0), 0, "end of file");
-}
-
-fn splice_refuses() {
-    let source = file_with("0123456789");
-    let (read_end, write_end) = pipe(0);
-    let mut offset = 4_i64;
-    assert_eq!(ok!(SYS_splice, source, &mut offset, write_end, 0, 100, 0), 6);
-    assert_eq!(offset, 10);
-    assert_eq!(ok!(SYS_lseek, source, 0, libc::SEEK_CUR), 0);
-    fails!(ESPIPE: SYS_splice, source, 0, write_end, &mut offset, 1, 0);
-    fails!(EINVAL: SYS_splice, read_end, 0, write_end, 0, 1, 0);
-    fails!(EINVAL: SYS_tee, read_end, write_end, 1, 0);
-    fails!(EINVAL: SYS_tee, source, write_end, 1, 0);
-    fails!(EINVAL: SYS_splice, source, 0, write_end, 0, 1, 16);
-    fails!(EBADF: SYS_splice, 99, 0, write_end, 0, 1, 0);
-    assert_eq!(ok!(SYS_splice, 99, 0, 99, 0, 0, 0), 0);
-}
-
-fn flock_between_descriptions() {
-    let first = file_with("");
-    let second = open(c"file", O_RDONLY);
-    ok!(SYS_flock, first, LOCK_SH);
-    ok!(SYS_flock, second, LOCK_SH | LOCK_NB);
-    fails!(EAGAIN: SYS_flock, first, LOCK_EX | LOCK_NB);
-    ok!(SYS_flock, second, LOCK_UN);
-    ok!(SYS_flock, first, LOCK_EX | LOCK_NB);
-    fails!(EAGAIN: SYS_flock, second, LOCK_SH | LOCK_NB);
-    // The lock belongs to the description: closing all its descriptors frees it.
-    let copy = ok!(SYS_dup, first);
-    ok!(SYS_close, first);
-    fails!(EAGAIN: SYS_flock, second, LOCK_SH | LOCK_NB);
-    ok!(SYS_close, copy);
-    ok!(SYS_flock, second, LOCK_EX | LOCK_NB);
-    fails!(EINVAL: SYS_flock, second, 77);
-}
-
-/// `struct flock` for a range from the file's start.
-fn range(kind: i32, start: i64, length: i64) -> libc::flock {
-    // SAFETY: a plain C struct of integers; zero is a valid value.
-    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = kind as i16;
-    lock.l_whence = SEEK_SET as i16;
-    lock.l_start = start;
-    lock.l_len = length;
-    lock
-}
-
-fn record_locks() {
-    let fd = file_with("0123456789");
-    let parent = ok!(SYS_getpid) as i32;
-    ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 2, 4));
-    // Never in one's own way.
-    ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_RDLCK, 2, 1));
-    in_child(|| {
-        ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_RDLCK, 2, 1));
-        fails!(EAGAIN: SYS_fcntl, fd, F_SETLK, &range(libc::F_RDLCK, 3, 1));
-        fails!(EAGAIN: SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 0, 0));
-        ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 6, 0));
-        let mut question = range(libc::F_WRLCK, 0, 0);
-        ok!(SYS_fcntl, fd, F_GETLK, &mut question);
-        assert_eq!((question.l_pid, question.l_start), (parent, 2));
-    });
-    ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_UNLCK, 3, 1));
-    in_child(|| {
-        ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 3, 1));
-        fails!(EAGAIN: SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 4, 1));
-    });
-    fails!(EINVAL: SYS_fcntl, fd, F_SETLK, &range(9, 0, 0));
-    fails!(EBADF: SYS_fcntl, open(c"file", O_RDONLY), F_SETLK, &range(libc::F_WRLCK, 0, 1));
-}
-
-fn record_locks_die_with_process() {
-    let fd = file_with("");
-    let (read_end, write_end) = pipe(0);
-    let child = child(|| {
-        ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 0, 0));
-        ok!(SYS_write, write_end, b"l", 1);
-        nap(15);
-    });
-    ok!(SYS_read, read_end, &mut [0_u8; 1], 1);
-    fails!(EAGAIN: SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 0, 0));
-    // Waits for the child's end.
-    ok!(SYS_fcntl, fd, F_SETLKW, &range(libc::F_WRLCK, 0, 0));
-    child.success();
-    // Closing any descriptor of the file drops the process's locks.
-    ok!(SYS_close, open(c"file", O_RDONLY));
-    in_child(|| {
-        ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 0, 0));
-    });
-}
-
-fn record_lock_deadlock() {
-    let fd = file_with("");
-    ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 0, 1));
-    let (read_end, write_end) = pipe(0);
-    let child = child(|| {
-        ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 1, 1));
-        ok!(SYS_write, write_end, b"l", 1);
-        // Waits for the parent, which is refused because that would be for ever.
-        ok!(SYS_fcntl, fd, F_SETLKW, &range(libc::F_WRLCK, 0, 1));
-    });
-    ok!(SYS_read, read_end, &mut [0_u8; 1], 1);
-    let path = format!("/proc/{}/stat", child.pid());
-    until("the child waited", || read_text(&path).contains(") S "));
-    fails!(EDEADLK: SYS_fcntl, fd, F_SETLKW, &range(libc::F_WRLCK, 1, 1));
-    ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_UNLCK, 0, 1));
-    child.success();
 }
 
 fn memfd_seals() {

@@ -1,9 +1,8 @@
-//! mmap, munmap, mprotect, mremap, brk, madvise and what `/proc` says of them.
+//! mmap, munmap, mprotect, brk, and what `/proc` says of them.
 
 use libc::{
     MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_POPULATE,
-    MAP_PRIVATE, MAP_SHARED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_NONE, PROT_READ,
-    PROT_WRITE,
+    MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ, PROT_WRITE,
 };
 
 use super::support::{
@@ -32,25 +31,8 @@ super::area!("memory":
     mprotect_splits_and_merges,
     mprotect_refuses_bad_arguments,
     mprotect_over_hole_is_enomem,
-    mremap_grows_in_place,
-    mremap_shrinks,
-    mremap_moves_content,
-    mremap_fixed_replaces,
-    mremap_dontunmap_leaves_zeroes,
-    mremap_refuses_bad_arguments,
-    mremap_keeps_file_offset,
-    mremap_moves_a_whole_table,
     brk_grows_and_shrinks,
     brk_memory_is_zero_again,
-    dontneed_drops_anonymous,
-    dontneed_shows_file_again,
-    dontneed_keeps_shared,
-    free_may_drop_but_writes_stick,
-    populate_write_makes_resident,
-    advice_is_checked,
-    mincore_tells_residency,
-    msync_arguments,
-    mlock_and_munlock,
     populate_flag_makes_resident,
     huge_reservation_costs_nothing,
     dev_zero_is_anonymous,
@@ -62,8 +44,8 @@ super::area!("memory":
     large_fill_and_check,
 );
 
-const READ_WRITE: i32 = PROT_READ | PROT_WRITE;
-const PRIVATE: i32 = MAP_PRIVATE | MAP_ANONYMOUS;
+pub(super) const READ_WRITE: i32 = PROT_READ | PROT_WRITE;
+pub(super) const PRIVATE: i32 = MAP_PRIVATE | MAP_ANONYMOUS;
 
 fn anonymous_memory_is_zero() {
     let mapping = Mapping::private(10);
@@ -100,7 +82,7 @@ fn mmap_refuses_bad_descriptors() {
 }
 
 /// An address with so many free pages.
-fn free_address(pages: usize) -> usize {
+pub(super) fn free_address(pages: usize) -> usize {
     Mapping::private(pages).address()
 }
 
@@ -137,7 +119,7 @@ fn fixed_needs_alignment() {
 }
 
 /// A file of `pages` pages, page `n` full of the byte `n + 1`; its descriptor.
-fn paged_file(pages: usize) -> i32 {
+pub(super) fn paged_file(pages: usize) -> i32 {
     let content: Vec<u8> = (0..pages * PAGE).map(|offset| (offset / PAGE) as u8 + 1).collect();
     std::fs::write("paged", content).unwrap();
     ok!(SYS_open, c"paged", libc::O_RDWR) as i32
@@ -265,101 +247,6 @@ fn mprotect_over_hole_is_enomem() {
     mapping.set(3 * PAGE, 1);
 }
 
-fn mremap_grows_in_place() {
-    let mapping = Mapping::private(8);
-    mapping.stamp(3);
-    mapping.unmap(4, 4);
-    let address = ok!(SYS_mremap, mapping.address(), 4 * PAGE, 8 * PAGE, 0, 0);
-    assert_eq!(address, mapping.address());
-    assert_eq!(mapping.get(3 * PAGE), 6);
-    assert!((4 * PAGE..8 * PAGE).all(|offset| mapping.get(offset) == 0));
-    fails!(ENOMEM: SYS_mremap, mapping.address(), 4 * PAGE, 6 * PAGE, 0, 0);
-}
-
-fn mremap_shrinks() {
-    let mapping = Mapping::private(4);
-    mapping.stamp(1);
-    assert_eq!(ok!(SYS_mremap, mapping.address(), 4 * PAGE, PAGE, 0, 0), mapping.address());
-    assert_eq!(mapping.get(0), 1);
-    assert_eq!(fault_of(|| _ = mapping.get(PAGE)).unwrap().code, 1);
-}
-
-fn mremap_moves_content() {
-    let mapping = Mapping::private(4);
-    mapping.stamp(40);
-    // The page after it is taken, so it cannot grow in place.
-    let _wall = Mapping::new(mapping.page(4), PAGE, READ_WRITE, PRIVATE, -1, 0);
-    let address = ok!(SYS_mremap, mapping.address(), 4 * PAGE, 64 * PAGE, MREMAP_MAYMOVE, 0);
-    assert!((0..4).all(|index| peek(address + index * PAGE) == 40 + index as u8));
-    assert_eq!(peek(address + 63 * PAGE), 0);
-    poke(address + 63 * PAGE, 1);
-    if address != mapping.address() {
-        assert_eq!(fault_of(|| _ = mapping.get(0)).unwrap().code, 1);
-    }
-    ok!(SYS_munmap, address, 64 * PAGE);
-}
-
-fn mremap_fixed_replaces() {
-    let source = Mapping::private(2);
-    let target = Mapping::private(4);
-    source.stamp(7);
-    target.stamp(100);
-    let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
-    let address = ok!(SYS_mremap, source.address(), 2 * PAGE, 2 * PAGE, flags, target.page(1));
-    assert_eq!(address, target.page(1));
-    let first_bytes: Vec<u8> = (0..4).map(|index| target.get(index * PAGE)).collect();
-    assert_eq!(first_bytes, [100, 7, 8, 103]);
-    assert_eq!(fault_of(|| _ = source.get(0)).unwrap().code, 1);
-}
-
-fn mremap_dontunmap_leaves_zeroes() {
-    let source = Mapping::private(2);
-    source.stamp(7);
-    let flags = MREMAP_MAYMOVE | MREMAP_DONTUNMAP;
-    let address = ok!(SYS_mremap, source.address(), 2 * PAGE, 2 * PAGE, flags, 0);
-    assert_eq!((peek(address), peek(address + PAGE)), (7, 8));
-    assert!(source.is_all(0));
-    ok!(SYS_munmap, address, 2 * PAGE);
-}
-
-fn mremap_refuses_bad_arguments() {
-    let mapping = Mapping::private(4);
-    let address = mapping.address();
-    fails!(EINVAL: SYS_mremap, address + 1, PAGE, PAGE, 0, 0);
-    fails!(EINVAL: SYS_mremap, address, PAGE, 0, 0, 0);
-    fails!(EINVAL: SYS_mremap, address, PAGE, PAGE, 0x80, 0);
-    fails!(EINVAL: SYS_mremap, address, PAGE, PAGE, MREMAP_FIXED, 0x1000_0000);
-    let flags = MREMAP_FIXED | MREMAP_MAYMOVE;
-    fails!(EINVAL: SYS_mremap, address, 2 * PAGE, 2 * PAGE, flags, address + PAGE);
-    fails!(EINVAL: SYS_mremap, address, PAGE, PAGE, flags, 0x1000_0001);
-    fails!(EFAULT: SYS_mremap, free_address(1) + (1 << 30), PAGE, 2 * PAGE, MREMAP_MAYMOVE, 0);
-    mapping.unmap(2, 1);
-    fails!(EFAULT: SYS_mremap, address, 4 * PAGE, 8 * PAGE, MREMAP_MAYMOVE, 0);
-}
-
-fn mremap_keeps_file_offset() {
-    let fd = paged_file(6);
-    let mapping = Mapping::new(0, 2 * PAGE, PROT_READ, MAP_SHARED, fd, PAGE).unwrap();
-    let address = ok!(SYS_mremap, mapping.page(1), PAGE, 3 * PAGE, MREMAP_MAYMOVE, 0);
-    let bytes: Vec<u8> = (0..3).map(|index| peek(address + index * PAGE)).collect();
-    assert_eq!(bytes, [3, 4, 5]);
-    ok!(SYS_munmap, address, 3 * PAGE);
-}
-
-fn mremap_moves_a_whole_table() {
-    // 5 MiB that begin and end in the middle of a last-level table.
-    let pages = 1280;
-    let mapping = Mapping::private(pages);
-    mapping.stamp(1);
-    let _wall = Mapping::new(mapping.page(pages), PAGE, READ_WRITE, PRIVATE, -1, 0);
-    let length = mapping.len();
-    let target = free_address(2 * pages) + 3 * PAGE;
-    let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
-    let address = ok!(SYS_mremap, mapping.address(), length, length, flags, target);
-    assert!((0..pages).all(|index| peek(address + index * PAGE) == 1_u8.wrapping_add(index as u8)));
-    ok!(SYS_munmap, address, length);
-}
-
 fn brk_grows_and_shrinks() {
     in_child(|| {
         let start = ok!(SYS_brk, 0);
@@ -390,100 +277,12 @@ fn brk_memory_is_zero_again() {
     });
 }
 
-fn dontneed_drops_anonymous() {
-    let mapping = Mapping::private(4);
-    mapping.fill(8);
-    ok!(SYS_madvise, mapping.page(1), 2 * PAGE, MADV_DONTNEED);
-    assert_eq!((mapping.get(0), mapping.get(3 * PAGE)), (8, 8));
-    assert!((PAGE..3 * PAGE).all(|offset| mapping.get(offset) == 0));
-}
-
-fn dontneed_shows_file_again() {
-    let mapping = Mapping::file(paged_file(2), 2 * PAGE, MAP_PRIVATE);
-    mapping.fill(200);
-    mapping.advise(MADV_DONTNEED).unwrap();
-    assert_eq!((mapping.get(0), mapping.get(PAGE)), (1, 2));
-}
-
-fn dontneed_keeps_shared() {
-    let mapping = Mapping::shared(2);
-    mapping.fill(4);
-    mapping.advise(MADV_DONTNEED).unwrap();
-    assert!(mapping.is_all(4));
-}
-
-fn free_may_drop_but_writes_stick() {
-    let mapping = Mapping::private(2);
-    mapping.fill(4);
-    mapping.advise(libc::MADV_FREE).unwrap();
-    let before = mapping.get(0);
-    assert!(before == 4 || before == 0);
-    mapping.set(0, 9);
-    assert_eq!(mapping.get(0), 9);
-}
-
-fn populate_write_makes_resident() {
-    let mapping = Mapping::private(16);
-    ok!(SYS_madvise, mapping.address(), mapping.len(), libc::MADV_NOHUGEPAGE);
-    ok!(SYS_madvise, mapping.address(), 8 * PAGE, libc::MADV_POPULATE_WRITE);
-    assert_eq!(resident_pages(&mapping), 8);
-    mapping.protect(0, 16, PROT_NONE);
-    fails!(EINVAL: SYS_madvise, mapping.address(), PAGE, libc::MADV_POPULATE_READ);
-}
-
-fn advice_is_checked() {
-    let mapping = Mapping::private(4);
-    fails!(EINVAL: SYS_madvise, mapping.address(), PAGE, 9999);
-    fails!(EINVAL: SYS_madvise, mapping.address() + 1, PAGE, MADV_DONTNEED);
-    ok!(SYS_madvise, mapping.address(), 0, MADV_DONTNEED);
-    for advice in [libc::MADV_NORMAL, libc::MADV_RANDOM, libc::MADV_SEQUENTIAL, libc::MADV_WILLNEED]
-    {
-        mapping.advise(advice).unwrap();
-    }
-    mapping.unmap(1, 1);
-    fails!(ENOMEM: SYS_madvise, mapping.address(), 4 * PAGE, MADV_DONTNEED);
-}
-
 /// How many pages of a mapping mincore calls resident.
 #[track_caller]
-fn resident_pages(mapping: &Mapping) -> usize {
+pub(super) fn resident_pages(mapping: &Mapping) -> usize {
     let mut states = vec![0xff_u8; mapping.len() / PAGE];
     ok!(SYS_mincore, mapping.address(), mapping.len(), &mut states[..]);
     states.iter().filter(|state| **state & 1 == 1).count()
-}
-
-fn mincore_tells_residency() {
-    let mapping = Mapping::private(8);
-    ok!(SYS_madvise, mapping.address(), mapping.len(), libc::MADV_NOHUGEPAGE);
-    assert_eq!(resident_pages(&mapping), 0);
-    mapping.set(0, 1);
-    mapping.set(5 * PAGE, 1);
-    assert_eq!(resident_pages(&mapping), 2);
-    mapping.unmap(7, 1);
-    let mut states = [0_u8; 8];
-    fails!(ENOMEM: SYS_mincore, mapping.address(), 8 * PAGE, &mut states);
-    fails!(EINVAL: SYS_mincore, mapping.address() + 1, PAGE, &mut states);
-    fails!(EFAULT: SYS_mincore, mapping.address(), PAGE, 8);
-}
-
-fn msync_arguments() {
-    let mapping = Mapping::file(paged_file(2), 2 * PAGE, MAP_SHARED);
-    ok!(SYS_msync, mapping.address(), 2 * PAGE, libc::MS_SYNC);
-    ok!(SYS_msync, mapping.address(), 2 * PAGE, libc::MS_ASYNC);
-    let both = libc::MS_SYNC | libc::MS_ASYNC;
-    fails!(EINVAL: SYS_msync, mapping.address(), PAGE, both);
-    fails!(EINVAL: SYS_msync, mapping.address() + 1, PAGE, libc::MS_SYNC);
-    mapping.unmap(1, 1);
-    fails!(ENOMEM: SYS_msync, mapping.address(), 2 * PAGE, libc::MS_SYNC);
-}
-
-fn mlock_and_munlock() {
-    let mapping = Mapping::private(4);
-    ok!(SYS_mlock, mapping.address(), 4 * PAGE);
-    assert_eq!(resident_pages(&mapping), 4);
-    ok!(SYS_munlock, mapping.address(), 4 * PAGE);
-    mapping.unmap(2, 1);
-    fails!(ENOMEM: SYS_mlock, mapping.address(), 4 * PAGE);
 }
 
 fn populate_flag_makes_resident() {

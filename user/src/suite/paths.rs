@@ -1,34 +1,22 @@
-//! Names: path walk, links, directories, renaming, attributes, permissions, mounts.
+//! Names: path walk, limits, directories, what stat tells, times, device nodes.
 
 use std::ffi::{CStr, CString};
 
 use libc::{
-    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW,
-    O_CREAT, O_DIRECTORY, O_PATH, O_RDONLY, O_WRONLY, RENAME_EXCHANGE, RENAME_NOREPLACE,
+    AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_NOFOLLOW, O_CREAT, O_DIRECTORY, O_PATH,
+    O_RDONLY, O_WRONLY,
 };
 
-use super::support::{in_child, nap, needs_root, read_all, read_text, skip, write_text};
+use super::support::{in_child, nap, needs_root, write_text};
 use crate::{fails, ok, sys};
 
 super::area!("paths":
     dots_and_slashes,
     trailing_slash_means_directory,
     names_have_limits,
-    symlinks_are_followed,
-    symlink_loops_end,
-    dangling_symlinks,
-    readlink_cuts_and_refuses,
     mkdir_and_rmdir,
     rmdir_refuses,
     unlink_refuses,
-    hard_links_count,
-    link_refuses,
-    linkat_follows_on_request,
-    rename_replaces,
-    rename_refuses,
-    rename_moves_directories,
-    rename_exchange_and_noreplace,
-    directory_link_counts,
     working_directory,
     removed_working_directory,
     fchdir_by_descriptor,
@@ -38,20 +26,7 @@ super::area!("paths":
     statx_flags,
     times_can_be_set,
     times_move_on,
-    chmod_changes_bits,
-    chmod_needs_ownership,
-    chown_clears_setuid,
-    chown_refuses_users,
-    access_checks_real_user,
-    permission_bits_for_users,
-    search_permission_on_directories,
-    sticky_directory_protects,
-    setgid_directory_is_inherited,
-    statfs_describes,
     mknod_kinds,
-    chroot_confines,
-    tmpfs_can_be_mounted,
-    mount_refuses,
     removed_directory_by_descriptor,
     deep_directories,
     proc_self_is_a_link,
@@ -97,55 +72,6 @@ fn names_have_limits() {
     ok!(SYS_mkdir, c"\xff\x01odd", 0o755);
 }
 
-fn symlinks_are_followed() {
-    ok!(SYS_mkdir, c"d", 0o755);
-    write_text("d/f", "content");
-    ok!(SYS_symlink, c"d", c"to-d");
-    ok!(SYS_symlink, c"to-d/f", c"to-f");
-    ok!(SYS_symlink, c"../to-f", c"d/back");
-    let absolute = std::env::current_dir().unwrap().join("to-f");
-    std::os::unix::fs::symlink(&absolute, "absolute").unwrap();
-    for path in ["to-d/f", "to-f", "d/back", "to-d/back", "absolute", "to-d/../d/f"] {
-        assert_eq!(read_text(path), "content", "{path}");
-    }
-}
-
-fn symlink_loops_end() {
-    ok!(SYS_symlink, c"self", c"self");
-    fails!(ELOOP: SYS_access, c"self", 0);
-    fails!(ELOOP: SYS_open, c"self", O_CREAT | O_WRONLY, 0o600);
-    write_text("l0", "end");
-    for number in 1..=41 {
-        std::os::unix::fs::symlink(format!("l{}", number - 1), format!("l{number}")).unwrap();
-    }
-    ok!(SYS_access, c"l40", 0);
-    fails!(ELOOP: SYS_access, c"l41", 0);
-}
-
-fn dangling_symlinks() {
-    ok!(SYS_symlink, c"nowhere", c"l");
-    fails!(ENOENT: SYS_access, c"l", 0);
-    fails!(EEXIST: SYS_mkdir, c"l", 0o755);
-    fails!(EEXIST: SYS_symlink, c"x", c"l");
-    ok!(SYS_newfstatat, AT_FDCWD, c"l", &mut [0_u64; 18], AT_SYMLINK_NOFOLLOW);
-    ok!(SYS_unlink, c"l");
-    fails!(ENOENT: SYS_symlink, c"", c"l");
-}
-
-fn readlink_cuts_and_refuses() {
-    ok!(SYS_symlink, c"0123456789", c"l");
-    let mut buffer = [b'-'; 12];
-    assert_eq!(ok!(SYS_readlink, c"l", &mut buffer, 4), 4);
-    assert_eq!(&buffer[..6], b"0123--");
-    assert_eq!(ok!(SYS_readlink, c"l", &mut buffer, 12), 10);
-    assert_eq!(&buffer, b"0123456789--", "no zero at the end");
-    fails!(EINVAL: SYS_readlink, c"l", &mut buffer, 0);
-    fails!(EINVAL: SYS_readlink, c".", &mut buffer, 12);
-    fails!(ENOENT: SYS_readlink, c"missing", &mut buffer, 12);
-    let fd = ok!(SYS_open, c"l", O_PATH | libc::O_NOFOLLOW);
-    assert_eq!(ok!(SYS_readlinkat, fd, c"", &mut buffer, 12), 10);
-}
-
 fn mkdir_and_rmdir() {
     ok!(SYS_mkdir, c"a", 0o755);
     fails!(EEXIST: SYS_mkdir, c"a", 0o755);
@@ -175,119 +101,6 @@ fn unlink_refuses() {
     fails!(ENOENT: SYS_unlink, c"missing");
     fails!(ENOENT: SYS_unlink, c"");
     fails!(EISDIR: SYS_unlink, c".");
-}
-
-fn links(path: &str) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).unwrap().nlink()
-}
-
-fn hard_links_count() {
-    write_text("f", "one");
-    ok!(SYS_link, c"f", c"g");
-    ok!(SYS_link, c"g", c"h");
-    assert_eq!((links("f"), links("h")), (3, 3));
-    write_text("h", "two");
-    assert_eq!(read_text("f"), "two");
-    ok!(SYS_unlink, c"f");
-    assert_eq!(links("g"), 2);
-    // Renaming one name onto another of the same file does nothing.
-    ok!(SYS_rename, c"g", c"h");
-    assert_eq!(links("g"), 2);
-}
-
-fn link_refuses() {
-    write_text("f", "");
-    ok!(SYS_mkdir, c"d", 0o755);
-    fails!(EEXIST: SYS_link, c"f", c"d");
-    fails!(EPERM: SYS_link, c"d", c"e");
-    fails!(ENOENT: SYS_link, c"missing", c"e");
-
-    fails!(EINVAL: SYS_linkat, AT_FDCWD, c"f", AT_FDCWD, c"e", 0x80);
-}
-
-fn linkat_follows_on_request() {
-    write_text("f", "");
-    ok!(SYS_symlink, c"f", c"l");
-    ok!(SYS_linkat, AT_FDCWD, c"l", AT_FDCWD, c"hard-symlink", 0);
-    ok!(SYS_linkat, AT_FDCWD, c"l", AT_FDCWD, c"hard-file", AT_SYMLINK_FOLLOW);
-    assert!(std::fs::symlink_metadata("hard-symlink").unwrap().is_symlink());
-    assert!(std::fs::symlink_metadata("hard-file").unwrap().is_file());
-}
-
-fn rename_replaces() {
-    write_text("a", "A");
-    write_text("b", "B");
-    let old = ok!(SYS_open, c"b", O_RDONLY);
-    ok!(SYS_rename, c"a", c"b");
-    assert_eq!(read_text("b"), "A");
-    fails!(ENOENT: SYS_access, c"a", 0);
-    assert_eq!(read_all(old as i32), b"B");
-    ok!(SYS_rename, c"b", c"b");
-    ok!(SYS_symlink, c"b", c"l");
-    write_text("c", "C");
-    ok!(SYS_rename, c"c", c"l");
-    assert_eq!(read_text("b"), "A", "the link was replaced, not its target");
-}
-
-fn rename_refuses() {
-    write_text("f", "");
-    ok!(SYS_mkdir, c"d", 0o755);
-    ok!(SYS_mkdir, c"d/inner", 0o755);
-    ok!(SYS_mkdir, c"e", 0o755);
-    fails!(ENOENT: SYS_rename, c"missing", c"x");
-    fails!(EISDIR: SYS_rename, c"f", c"e");
-    fails!(ENOTDIR: SYS_rename, c"e", c"f");
-    fails!(ENOTEMPTY: SYS_rename, c"e", c"d");
-    fails!(EINVAL: SYS_rename, c"d", c"d/inner/x");
-    fails!(ENOTEMPTY: SYS_rename, c"d/inner", c"d");
-    fails!(EBUSY: SYS_rename, c".", c"x");
-    fails!(EBUSY: SYS_rename, c"d", c"..");
-}
-
-fn rename_moves_directories() {
-    ok!(SYS_mkdir, c"a", 0o755);
-    ok!(SYS_mkdir, c"a/b", 0o755);
-    ok!(SYS_mkdir, c"c", 0o755);
-    write_text("a/b/f", "x");
-    ok!(SYS_chdir, c"a/b");
-    ok!(SYS_rename, c"../../a", c"../../c/moved");
-    assert!(std::env::current_dir().unwrap().ends_with("c/moved/b"));
-    assert_eq!(read_text("../../moved/b/f"), "x");
-    ok!(SYS_chdir, c"../../..");
-    ok!(SYS_mkdir, c"empty", 0o755);
-    ok!(SYS_rename, c"c/moved", c"empty");
-    assert_eq!(read_text("empty/b/f"), "x");
-}
-
-fn rename_exchange_and_noreplace() {
-    write_text("a", "A");
-    ok!(SYS_mkdir, c"d", 0o755);
-    fails!(EEXIST: SYS_renameat2, AT_FDCWD, c"a", AT_FDCWD, c"d", RENAME_NOREPLACE);
-    ok!(SYS_renameat2, AT_FDCWD, c"a", AT_FDCWD, c"d", RENAME_EXCHANGE);
-    assert!(std::fs::metadata("a").unwrap().is_dir());
-    assert_eq!(read_text("d"), "A");
-    ok!(SYS_renameat2, AT_FDCWD, c"d", AT_FDCWD, c"e", RENAME_NOREPLACE);
-    fails!(ENOENT: SYS_renameat2, AT_FDCWD, c"e", AT_FDCWD, c"x", RENAME_EXCHANGE);
-    fails!(EINVAL: SYS_renameat2, AT_FDCWD, c"e", AT_FDCWD, c"x", 0x80);
-    fails!(EINVAL: SYS_renameat2, AT_FDCWD, c"e", AT_FDCWD, c"a", RENAME_EXCHANGE | RENAME_NOREPLACE);
-}
-
-fn directory_link_counts() {
-    ok!(SYS_mkdir, c"d", 0o755);
-    let before = links("d");
-    if before == 1 {
-        skip("this file system does not count directories' links");
-    }
-    assert_eq!(before, 2);
-    ok!(SYS_mkdir, c"d/a", 0o755);
-    ok!(SYS_mkdir, c"d/b", 0o755);
-    write_text("d/f", "");
-    assert_eq!(links("d"), 4);
-    ok!(SYS_rename, c"d/a", c"a");
-    assert_eq!(links("d"), 3);
-    ok!(SYS_rmdir, c"d/b");
-    assert_eq!(links("d"), 2);
 }
 
 fn working_directory() {
@@ -442,172 +255,20 @@ fn times_move_on() {
     assert!(stamp(".") > directory);
 }
 
-fn mode(path: &str) -> u32 {
+pub(super) fn mode(path: &str) -> u32 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).unwrap().mode() & 0o7777
 }
 
-fn chmod_changes_bits() {
-    write_text("f", "");
-    for bits in [0, 0o777, 0o7777, 0o4755, 0o640] {
-        ok!(SYS_chmod, c"f", bits);
-        assert_eq!(mode("f"), bits);
-    }
-    let fd = ok!(SYS_open, c"f", O_RDONLY);
-    ok!(SYS_fchmod, fd, 0o10_600);
-    assert_eq!(mode("f"), 0o600);
-    fails!(ENOENT: SYS_chmod, c"missing", 0);
-}
-
 /// Runs `body` in a child as user and group 1000.
 #[track_caller]
-fn as_user(body: impl FnOnce()) {
+pub(super) fn as_user(body: impl FnOnce()) {
     in_child(|| {
         ok!(SYS_setgroups, 0, 0);
         ok!(SYS_setresgid, 1000, 1000, 1000);
         ok!(SYS_setresuid, 1000, 1000, 1000);
         body();
     });
-}
-
-fn chmod_needs_ownership() {
-    needs_root();
-    write_text("f", "");
-    ok!(SYS_chmod, c"f", 0o666);
-    as_user(|| fails!(EPERM: SYS_chmod, c"f", 0o600));
-    ok!(SYS_chown, c"f", 1000, 0);
-    as_user(|| {
-        // Somebody who is not in the file's group loses the set-group-id bit.
-        ok!(SYS_chmod, c"f", 0o6750);
-        assert_eq!(mode("f"), 0o4750);
-    });
-}
-
-fn chown_clears_setuid() {
-    needs_root();
-    write_text("f", "");
-    ok!(SYS_chmod, c"f", 0o6755);
-    ok!(SYS_chown, c"f", 5, 6);
-    assert_eq!(mode("f"), 0o755);
-    use std::os::unix::fs::MetadataExt;
-    let status = std::fs::metadata("f").unwrap();
-    assert_eq!((status.uid(), status.gid()), (5, 6));
-    ok!(SYS_chown, c"f", -1, 7);
-    let status = std::fs::metadata("f").unwrap();
-    assert_eq!((status.uid(), status.gid()), (5, 7));
-    ok!(SYS_symlink, c"f", c"l");
-    ok!(SYS_lchown, c"l", 9, 9);
-    assert_eq!(std::fs::metadata("l").unwrap().uid(), 5);
-    assert_eq!(std::fs::symlink_metadata("l").unwrap().uid(), 9);
-}
-
-fn chown_refuses_users() {
-    needs_root();
-    write_text("f", "");
-    ok!(SYS_chown, c"f", 1000, 1000);
-    as_user(|| {
-        fails!(EPERM: SYS_chown, c"f", 0, -1);
-        fails!(EPERM: SYS_chown, c"f", -1, 5);
-        ok!(SYS_chown, c"f", -1, 1000);
-    });
-}
-
-fn access_checks_real_user() {
-    needs_root();
-    write_text("f", "");
-    ok!(SYS_chmod, c"f", 0o600);
-    in_child(|| {
-        ok!(SYS_setresuid, 1000, 0, 0);
-        fails!(EACCES: SYS_access, c"f", 4);
-        ok!(SYS_faccessat2, AT_FDCWD, c"f", 4, AT_EACCESS);
-    });
-    ok!(SYS_access, c"f", 6);
-    fails!(EACCES: SYS_access, c"f", 1);
-    fails!(EINVAL: SYS_access, c"f", 8);
-    fails!(ENOENT: SYS_access, c"missing", 0);
-    fails!(EINVAL: SYS_faccessat2, AT_FDCWD, c"f", 4, 0x8000);
-}
-
-fn permission_bits_for_users() {
-    needs_root();
-    ok!(SYS_chmod, c".", 0o777);
-    for (owner, group, bits, readable) in [
-        (1000, 0, 0o400, true),
-        (1000, 0, 0o077, false),
-        (0, 1000, 0o040, true),
-        (0, 1000, 0o404, false),
-        (0, 0, 0o004, true),
-        (0, 0, 0o770, false),
-    ] {
-        write_text("f", "secret");
-        ok!(SYS_chown, c"f", owner, group);
-        ok!(SYS_chmod, c"f", bits);
-        as_user(|| {
-            let opened = sys!(SYS_open, c"f", O_RDONLY);
-            assert_eq!(opened.is_ok(), readable, "{owner}:{group} {bits:o}");
-            fails!(EACCES: SYS_open, c"f", O_WRONLY);
-        });
-        ok!(SYS_unlink, c"f");
-    }
-}
-
-fn search_permission_on_directories() {
-    needs_root();
-    ok!(SYS_mkdir, c"d", 0o711);
-    write_text("d/f", "x");
-    as_user(|| {
-        ok!(SYS_open, c"d/f", O_RDONLY);
-        fails!(EACCES: SYS_open, c"d", O_RDONLY);
-        fails!(EACCES: SYS_open, c"d/new", O_CREAT | O_WRONLY, 0o600);
-        fails!(EACCES: SYS_unlink, c"d/f");
-    });
-    ok!(SYS_chmod, c"d", 0o744);
-    as_user(|| {
-        ok!(SYS_open, c"d", O_RDONLY);
-        fails!(EACCES: SYS_open, c"d/f", O_RDONLY);
-        fails!(EACCES: SYS_chdir, c"d");
-        fails!(EACCES: SYS_access, c"d/missing", 0);
-    });
-}
-
-fn sticky_directory_protects() {
-    needs_root();
-    ok!(SYS_mkdir, c"d", 0o755);
-    ok!(SYS_chmod, c"d", 0o1777);
-    write_text("d/root", "");
-    as_user(|| {
-        fails!(EPERM: SYS_unlink, c"d/root");
-        fails!(EPERM: SYS_rename, c"d/root", c"d/x");
-        write_text("d/own", "");
-        ok!(SYS_unlink, c"d/own");
-    });
-    ok!(SYS_chmod, c"d", 0o777);
-    as_user(|| _ = ok!(SYS_unlink, c"d/root"));
-}
-
-fn setgid_directory_is_inherited() {
-    needs_root();
-    use std::os::unix::fs::MetadataExt;
-    ok!(SYS_mkdir, c"d", 0o755);
-    ok!(SYS_chown, c"d", 0, 77);
-    ok!(SYS_chmod, c"d", 0o2777);
-    write_text("d/f", "");
-    ok!(SYS_mkdir, c"d/inner", 0o755);
-    assert_eq!(std::fs::metadata("d/f").unwrap().gid(), 77);
-    assert_eq!(std::fs::metadata("d/inner").unwrap().gid(), 77);
-    assert_eq!(mode("d/inner"), 0o2755);
-    assert_eq!(mode("d/f") & 0o2000, 0);
-}
-
-fn statfs_describes() {
-    let mut information = [0_u64; 15];
-    ok!(SYS_statfs, c"/proc", &mut information);
-    assert_eq!(information[0], libc::PROC_SUPER_MAGIC as u64);
-    let fd = ok!(SYS_open, c".", O_RDONLY);
-    ok!(SYS_fstatfs, fd, &mut information);
-    assert!(information[1] >= 512 && information[8] >= 255, "block size and name length");
-    fails!(ENOENT: SYS_statfs, c"missing", &mut information);
-    fails!(EFAULT: SYS_statfs, c".", 8);
 }
 
 fn mknod_kinds() {
@@ -625,74 +286,6 @@ fn mknod_kinds() {
     }
     ok!(SYS_chmod, c".", 0o777);
     as_user(|| fails!(EPERM: SYS_mknod, c"x", libc::S_IFCHR | 0o600, 0x103));
-}
-
-fn chroot_confines() {
-    needs_root();
-    ok!(SYS_mkdir, c"jail", 0o755);
-    write_text("jail/f", "inside");
-    write_text("outside", "");
-    let work = ok!(SYS_open, c".", O_RDONLY);
-    in_child(|| {
-        ok!(SYS_chroot, c"jail");
-        ok!(SYS_chdir, c"/");
-        assert_eq!(read_text("/f"), "inside");
-        fails!(ENOENT: SYS_access, c"/../outside", 0);
-        assert_eq!(ok!(SYS_getcwd, &mut [0_u8; 16], 16), 2);
-        // Who still has a descriptor outside can leave.
-        ok!(SYS_fchdir, work);
-        ok!(SYS_access, c"outside", 0);
-    });
-    as_user(|| fails!(EPERM: SYS_chroot, c"jail"));
-    fails!(ENOTDIR: SYS_chroot, c"outside");
-}
-
-/// A mount namespace of this process's own, so that nothing is left behind.
-fn own_mounts() {
-    needs_root();
-    // Without namespaces the case cleans up after itself.
-    let _ = sys!(SYS_unshare, libc::CLONE_NEWNS);
-    let _ = sys!(SYS_mount, c"none", c"/", 0, libc::MS_REC | libc::MS_PRIVATE, 0);
-    ok!(SYS_mkdir, c"m", 0o755);
-    if sys!(SYS_mount, c"t", c"m", c"tmpfs", 0, 0) == Err(crate::sys::Errno::EPERM) {
-        skip("needs the right to mount");
-    }
-    ok!(SYS_umount2, c"m", 0);
-}
-
-fn tmpfs_can_be_mounted() {
-    own_mounts();
-    write_text("m/below", "");
-    ok!(SYS_mount, c"name", c"m", c"tmpfs", libc::MS_NOSUID, c"mode=700");
-    assert_eq!(mode("m"), 0o700);
-    fails!(ENOENT: SYS_access, c"m/below", 0);
-    write_text("m/above", "text");
-    let path = std::env::current_dir().unwrap().join("m");
-    let line = format!("name {} tmpfs rw,nosuid", path.display());
-    assert!(read_text("/proc/mounts").lines().any(|entry| entry.starts_with(&line)));
-    fails!(EXDEV: SYS_rename, c"m/above", c"x");
-    fails!(EXDEV: SYS_link, c"m/above", c"x");
-    fails!(EBUSY: SYS_rmdir, c"m");
-    let open = ok!(SYS_open, c"m/above", O_RDONLY);
-    fails!(EBUSY: SYS_umount2, c"m", 0);
-    ok!(SYS_close, open);
-    ok!(SYS_chdir, c"m/..");
-    ok!(SYS_umount2, c"m", 0);
-    ok!(SYS_access, c"m/below", 0);
-}
-
-fn mount_refuses() {
-    own_mounts();
-    fails!(ENODEV: SYS_mount, c"x", c"m", c"no-such-file-system", 0, 0);
-    fails!(ENOENT: SYS_mount, c"x", c"missing", c"tmpfs", 0, 0);
-    write_text("f", "");
-    fails!(ENOTDIR: SYS_mount, c"x", c"f", c"tmpfs", 0, 0);
-    fails!(EINVAL: SYS_umount2, c"m", 0);
-    fails!(ENOENT: SYS_umount2, c"missing", 0);
-    as_user(|| {
-        fails!(EPERM: SYS_mount, c"x", c"m", c"tmpfs", 0, 0);
-        fails!(EPERM: SYS_umount2, c"/", 0);
-    });
 }
 
 fn removed_directory_by_descriptor() {

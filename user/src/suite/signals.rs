@@ -1,17 +1,16 @@
-//! Sending signals, actions, masks, queues, waiting for signals.
+//! Sending signals, actions, masks, queues, what fork and exec keep.
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering::SeqCst};
 
 use libc::{
     SA_NODEFER, SA_RESETHAND, SI_QUEUE, SI_TKILL, SI_USER, SIG_BLOCK, SIG_SETMASK, SIGABRT,
-    SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSTOP, SIGTERM,
-    SIGTSTP, SIGURG, SIGUSR1, SIGUSR2, SIGWINCH, timespec,
+    SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSTOP, SIGTERM, SIGURG,
+    SIGUSR1, SIGUSR2, SIGWINCH,
 };
 
 use super::support::{
-    Child, Info, Mapping, Status, block, caught, child, default_action, exec_helper, exit_now,
-    ignore, in_child, install, last_info, nap, needs_root, read_text, record, set_of, unblock,
-    until, wait_for,
+    Child, Info, Status, block, caught, child, default_action, exec_helper, ignore, in_child,
+    install, last_info, nap, needs_root, record, set_of, unblock, until, wait_for,
 };
 use crate::{fails, ok, sys};
 
@@ -43,20 +42,6 @@ super::area!("signals":
     default_actions_that_kill,
     default_actions_that_ignore,
     core_bit_follows_the_signal,
-    sigsuspend_swaps_the_mask,
-    pause_waits,
-    sigtimedwait_takes_the_signal,
-    sigtimedwait_times_out,
-    sigtimedwait_that_looks_leaves_no_trace,
-    signalfd_reads_signals,
-    stop_and_continue,
-    continue_discards_stops,
-    stop_discards_continue,
-    kill_ends_a_stopped_process,
-    blocked_continue_still_continues,
-    child_stop_sends_sigchld,
-    nocldstop_sends_none,
-    sigchld_tells_the_story,
     alarm_fires_once,
     interval_timer_repeats,
     alarm_is_not_inherited,
@@ -67,7 +52,7 @@ super::area!("signals":
     queue_limit_is_enforced,
 );
 
-fn raise(signal: i32) {
+pub(super) fn raise(signal: i32) {
     ok!(SYS_kill, ok!(SYS_getpid), signal);
 }
 
@@ -93,7 +78,7 @@ fn siginfo_names_the_sender() {
 }
 
 /// A siginfo as rt_sigqueueinfo wants it.
-fn queue_info(signal: i32, value: i32) -> [u32; 32] {
+pub(super) fn queue_info(signal: i32, value: i32) -> [u32; 32] {
     let mut words = [0_u32; 32];
     words[0] = signal as u32;
     words[2] = SI_QUEUE as u32;
@@ -187,7 +172,7 @@ fn user_may_not_kill_root() {
     root.finish();
 }
 
-fn pending() -> u64 {
+pub(super) fn pending() -> u64 {
     let mut set = 0_u64;
     ok!(SYS_rt_sigpending, &mut set, 8);
     set
@@ -423,207 +408,6 @@ fn core_bit_follows_the_signal() {
         });
         assert_eq!(child.status().signal(), Some(signal));
     }
-}
-
-/// Sends `signal` to this process from a child after a moment.
-fn soon(signal: i32) -> Child {
-    let parent = ok!(SYS_getpid);
-    child(move || {
-        nap(15);
-        ok!(SYS_kill, parent, signal);
-    })
-}
-
-fn sigsuspend_swaps_the_mask() {
-    record(SIGUSR1, 0);
-    block(&[SIGUSR1]);
-    raise(SIGUSR1);
-    fails!(EINTR: SYS_rt_sigsuspend, &0_u64, 8);
-    assert_eq!(caught(SIGUSR1), 1);
-    let mut mask = 0_u64;
-    ok!(SYS_rt_sigprocmask, 0, 0, &mut mask, 8);
-    assert_eq!(mask, set_of(&[SIGUSR1]));
-    let sender = soon(SIGUSR1);
-    fails!(EINTR: SYS_rt_sigsuspend, &0_u64, 8);
-    assert_eq!(caught(SIGUSR1), 2);
-    sender.success();
-}
-
-fn pause_waits() {
-    record(SIGUSR1, libc::SA_RESTART);
-    let sender = soon(SIGUSR1);
-    fails!(EINTR: SYS_pause);
-    assert_eq!(caught(SIGUSR1), 1);
-    sender.success();
-}
-
-fn sigtimedwait_takes_the_signal() {
-    block(&[SIGUSR1, SIGUSR2]);
-    let set = set_of(&[SIGUSR1, SIGUSR2]);
-    let mut words = [0_u32; 32];
-    ok!(SYS_rt_sigqueueinfo, ok!(SYS_getpid), SIGUSR2, &queue_info(SIGUSR2, 6));
-    assert_eq!(ok!(SYS_rt_sigtimedwait, &set, &mut words, 0, 8) as i32, SIGUSR2);
-    assert_eq!((Info::decode(&words).code, Info::decode(&words).status), (SI_QUEUE, 6));
-    let sender = soon(SIGUSR1);
-    assert_eq!(ok!(SYS_rt_sigtimedwait, &set, 0, 0, 8) as i32, SIGUSR1);
-    assert_eq!(pending(), 0);
-    sender.success();
-}
-
-fn sigtimedwait_times_out() {
-    block(&[SIGUSR1]);
-    let set = set_of(&[SIGUSR1]);
-    let limit = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-    fails!(EAGAIN: SYS_rt_sigtimedwait, &set, 0, &limit, 8);
-    fails!(EAGAIN: SYS_rt_sigtimedwait, &set, 0, &timespec { tv_sec: 0, tv_nsec: 0 }, 8);
-    fails!(EINVAL: SYS_rt_sigtimedwait, &set, 0, &timespec { tv_sec: 0, tv_nsec: -1 }, 8);
-    // A signal outside the set interrupts.
-    record(SIGUSR2, libc::SA_RESTART);
-    let sender = soon(SIGUSR2);
-    fails!(EINTR: SYS_rt_sigtimedwait, &set, 0, 0, 8);
-    sender.success();
-}
-
-fn sigtimedwait_that_looks_leaves_no_trace() {
-    block(&[SIGUSR1]);
-    let set = set_of(&[SIGUSR1]);
-    let zero = timespec { tv_sec: 0, tv_nsec: 0 };
-    fails!(EAGAIN: SYS_rt_sigtimedwait, &set, 0, &zero, 8);
-    // It is blocked as before: it waits, wakes nobody, and is there for the next look.
-    ok!(SYS_kill, ok!(SYS_getpid), SIGUSR1);
-    assert_eq!(pending(), set);
-    ok!(SYS_nanosleep, &timespec { tv_sec: 0, tv_nsec: 1_000_000 }, 0);
-    assert_eq!(ok!(SYS_rt_sigtimedwait, &set, 0, &zero, 8) as i32, SIGUSR1);
-    assert_eq!(pending(), 0);
-}
-
-fn signalfd_reads_signals() {
-    block(&[SIGUSR1, SIGUSR2]);
-    let fd = ok!(SYS_signalfd4, -1, &set_of(&[SIGUSR1]), 8, libc::SFD_NONBLOCK);
-    let mut record = [[0_u32; 32]; 2];
-    fails!(EAGAIN: SYS_read, fd, &mut record, 256);
-    raise(SIGUSR1);
-    raise(SIGUSR2);
-    assert_eq!(ok!(SYS_read, fd, &mut record, 256), 128);
-    assert_eq!((record[0][0] as i32, record[0][2] as i32), (SIGUSR1, SI_USER));
-    assert_eq!(record[0][3] as usize, ok!(SYS_getpid));
-    assert_eq!(ok!(SYS_signalfd4, fd, &set_of(&[SIGUSR2]), 8, 0), fd);
-    assert_eq!(ok!(SYS_read, fd, &mut record, 256), 128);
-    assert_eq!(record[0][0] as i32, SIGUSR2);
-    fails!(EINVAL: SYS_read, fd, &mut record, 100);
-    fails!(EINVAL: SYS_signalfd4, 1, &0_u64, 8, 0);
-}
-
-/// A child that counts up in shared memory, the memory, and a check that it counts.
-fn counting_child() -> (Child, &'static Mapping) {
-    let page: &'static Mapping = Box::leak(Box::new(Mapping::shared(1)));
-    let child = child(|| {
-        loop {
-            page.word(0).fetch_add(1, SeqCst);
-        }
-    });
-    until("the child counted", || page.word(0).load(SeqCst) > 0);
-    (child, page)
-}
-
-fn counts(page: &Mapping) -> bool {
-    let before = page.word(0).load(SeqCst);
-    nap(20);
-    page.word(0).load(SeqCst) != before
-}
-
-fn stop_and_continue() {
-    for signal in [SIGSTOP, SIGTSTP, libc::SIGTTIN, libc::SIGTTOU] {
-        let (child, page) = counting_child();
-        child.kill(signal);
-        let stopped = wait_for(child.pid(), libc::WUNTRACED).unwrap().1;
-        assert_eq!(stopped, Status::Stopped(signal));
-        assert!(!counts(page));
-        assert!(read_text(&format!("/proc/{}/stat", child.pid())).contains(") T "));
-        child.kill(SIGCONT);
-        until("the child went on", || counts(page));
-        child.finish();
-    }
-}
-
-fn continue_discards_stops() {
-    in_child(|| {
-        block(&[SIGTSTP]);
-        raise(SIGTSTP);
-        assert_eq!(pending(), set_of(&[SIGTSTP]));
-        raise(SIGCONT);
-        assert_eq!(pending(), 0);
-    });
-}
-
-fn stop_discards_continue() {
-    in_child(|| {
-        block(&[SIGCONT, SIGTSTP]);
-        raise(SIGCONT);
-        assert_eq!(pending(), set_of(&[SIGCONT]));
-        raise(SIGTSTP);
-        assert_eq!(pending(), set_of(&[SIGTSTP]));
-    });
-}
-
-fn kill_ends_a_stopped_process() {
-    let (child, _) = counting_child();
-    child.kill(SIGSTOP);
-    wait_for(child.pid(), libc::WUNTRACED).unwrap();
-    child.kill(SIGTERM);
-    assert_eq!(wait_for(child.pid(), libc::WNOHANG).unwrap().0, 0, "SIGTERM waits");
-    child.finish();
-}
-
-fn blocked_continue_still_continues() {
-    let page = Mapping::shared(1);
-    let child = child(|| {
-        block(&[SIGCONT]);
-        page.word(0).store(1, SeqCst);
-        raise(SIGSTOP);
-        assert_eq!(pending(), set_of(&[SIGCONT]));
-    });
-    assert_eq!(wait_for(child.pid(), libc::WUNTRACED).unwrap().1, Status::Stopped(SIGSTOP));
-    child.kill(SIGCONT);
-    child.success();
-}
-
-fn child_stop_sends_sigchld() {
-    record(SIGCHLD, 0);
-    let (child, _) = counting_child();
-    child.kill(SIGSTOP);
-    until("SIGCHLD came", || caught(SIGCHLD) == 1);
-    assert_eq!((last_info().code, last_info().status), (libc::CLD_STOPPED, SIGSTOP));
-    child.kill(SIGCONT);
-    until("SIGCHLD came again", || caught(SIGCHLD) == 2);
-    assert_eq!((last_info().code, last_info().status), (libc::CLD_CONTINUED, SIGCONT));
-    child.finish();
-}
-
-fn nocldstop_sends_none() {
-    record(SIGCHLD, libc::SA_NOCLDSTOP);
-    let (child, _) = counting_child();
-    child.kill(SIGSTOP);
-    wait_for(child.pid(), libc::WUNTRACED).unwrap();
-    child.kill(SIGCONT);
-    wait_for(child.pid(), libc::WCONTINUED).unwrap();
-    assert_eq!(caught(SIGCHLD), 0);
-    child.finish();
-    assert_eq!(caught(SIGCHLD), 1);
-}
-
-fn sigchld_tells_the_story() {
-    record(SIGCHLD, 0);
-    let ended = child(|| exit_now(77));
-    until("SIGCHLD came", || caught(SIGCHLD) == 1);
-    let info = last_info();
-    assert_eq!((info.code, info.pid, info.status), (libc::CLD_EXITED, ended.pid(), 77));
-    ended.status();
-    let killed = child(|| nap(100_000));
-    killed.kill(SIGTERM);
-    until("SIGCHLD came", || caught(SIGCHLD) == 2);
-    assert_eq!((last_info().code, last_info().status), (libc::CLD_KILLED, SIGTERM));
-    killed.status();
 }
 
 fn alarm_fires_once() {
