@@ -5,14 +5,13 @@
 //! while a task waits, and every [`PATIENCE`] picks the one that has waited longest runs.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 
 use arch::cpu::CpuId;
 use arch::time::Nanos;
 
 use super::{
-    CounterKind, CpuSnapshot, Event, Memory, Pick, Policy, PolicyKind, Random, Setup, TaskView,
-    Verdict,
+    CounterKind, CpuSnapshot, Event, Line, Memory, Pick, Policy, PolicyKind, Random, Setup,
+    TaskView, Verdict,
 };
 use crate::task::TaskId;
 
@@ -55,7 +54,7 @@ fn anywhere(_task: &TaskView, cpus: &CpuSnapshot<'_>) -> CpuId {
 /// A queue in order of arrival, and chance.
 #[derive(Debug)]
 pub struct Chaos {
-    queue: VecDeque<TaskView>,
+    line: Line,
     random: Random,
     left: Nanos,
     picks: u64,
@@ -66,7 +65,7 @@ impl Chaos {
     fn new(setup: Setup) -> Self {
         let seed = Random::mix(setup.seed).wrapping_add(setup.cpu.index() as u64);
         Self {
-            queue: VecDeque::new(),
+            line: Line::default(),
             random: Random::new(Random::mix(seed)),
             left: Nanos::ZERO,
             picks: 0,
@@ -77,22 +76,22 @@ impl Chaos {
 
 impl Policy for Chaos {
     fn reserve(&mut self, tasks: usize) -> bool {
-        self.queue.try_reserve(tasks.saturating_sub(self.queue.len())).is_ok()
+        self.line.reserve(tasks)
     }
 
     fn enqueue(&mut self, task: TaskView, _event: Event) {
-        self.queue.push_back(task);
+        self.line.push_back(task);
     }
 
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
-        if self.queue.is_empty() {
+        if self.line.is_empty() {
             return None;
         }
         self.picks += 1;
         let by_age = self.picks.is_multiple_of(PATIENCE);
-        let which = if by_age { 0 } else { self.random.below(self.queue.len() as u64) };
+        let which = if by_age { 0 } else { self.random.below(self.line.len() as u64) };
         self.counters[1] += u64::from(which > 0);
-        let task = self.queue.remove(which as usize)?;
+        let task = self.line.take(which as usize)?;
         self.left = Nanos(SHORTEST << self.random.below(SLICES));
         Some(Pick { task, slice: self.left })
     }
@@ -113,23 +112,22 @@ impl Policy for Chaos {
     }
 
     fn remove(&mut self, task: TaskId) -> Option<TaskView> {
-        let position = self.queue.iter().position(|queued| queued.id == task)?;
-        self.queue.remove(position)
+        self.line.remove(task)
     }
 
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
-        let movable = self.queue.iter().filter(|task| may_move(task)).count();
+        let movable = self.line.iter().filter(|task| may_move(task)).count();
         let which = self.random.below(movable.max(1) as u64) as usize;
-        let chosen = self.queue.iter().filter(|task| may_move(task)).nth(which)?.id;
-        self.remove(chosen)
+        let chosen = self.line.iter().filter(|task| may_move(task)).nth(which)?.id;
+        self.line.remove(chosen)
     }
 
     fn drain(&mut self) -> Option<TaskView> {
-        self.queue.pop_front()
+        self.line.pop_front()
     }
 
     fn len(&self) -> usize {
-        self.queue.len()
+        self.line.len()
     }
 
     fn counters(&self) -> &[u64] {

@@ -4,11 +4,12 @@
 //! [`SLICE`] without sleeping goes to the back all the same: a machine with a loop on every CPU stays usable.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 
 use arch::time::Nanos;
 
-use super::{CounterKind, Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
+use super::{
+    CounterKind, Event, Line, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement,
+};
 use crate::task::TaskId;
 
 /// The longest that a task runs before others.
@@ -38,14 +39,14 @@ pub const KIND: PolicyKind = PolicyKind {
 /// A queue, and what is left of the current task's turn.
 #[derive(Debug, Default)]
 pub struct Fifo {
-    queue: VecDeque<TaskView>,
+    line: Line,
     left: Nanos,
     counters: [u64; 2],
 }
 
 impl Policy for Fifo {
     fn reserve(&mut self, tasks: usize) -> bool {
-        self.queue.try_reserve(tasks.saturating_sub(self.queue.len())).is_ok()
+        self.line.reserve(tasks)
     }
 
     fn enqueue(&mut self, mut task: TaskView, event: Event) {
@@ -53,15 +54,15 @@ impl Policy for Fifo {
         let resumes = event == Event::Preempted && self.left > Nanos::ZERO;
         task.memory = Memory([if resumes { self.left.0 } else { 0 }, 0]);
         if resumes {
-            self.queue.push_front(task)
+            self.line.push_front(task)
         } else {
-            self.queue.push_back(task)
+            self.line.push_back(task)
         }
-        self.counters[1] = self.counters[1].max(self.queue.len() as u64);
+        self.counters[1] = self.counters[1].max(self.line.len() as u64);
     }
 
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
-        let task = self.queue.pop_front()?;
+        let task = self.line.pop_front()?;
         let rest = task.memory.0[0];
         self.left = if rest > 0 { Nanos(rest) } else { SLICE };
         Some(Pick { task, slice: self.left })
@@ -85,22 +86,20 @@ impl Policy for Fifo {
     }
 
     fn remove(&mut self, task: TaskId) -> Option<TaskView> {
-        let position = self.queue.iter().position(|queued| queued.id == task)?;
-        self.queue.remove(position)
+        self.line.remove(task)
     }
 
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
         // From the front: whoever takes it runs it at once, and it has waited longest.
-        let position = self.queue.iter().position(may_move)?;
-        self.queue.remove(position)
+        self.line.take_first(may_move)
     }
 
     fn drain(&mut self) -> Option<TaskView> {
-        self.queue.pop_front()
+        self.line.pop_front()
     }
 
     fn len(&self) -> usize {
-        self.queue.len()
+        self.line.len()
     }
 
     fn counters(&self) -> &[u64] {

@@ -10,11 +10,12 @@
 //! together with the number of the boost that they date from; older ones count as the top.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 
 use arch::time::Nanos;
 
-use super::{CounterKind, Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
+use super::{
+    CounterKind, Event, Line, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement,
+};
 use crate::task::TaskId;
 
 /// How many levels.
@@ -63,7 +64,7 @@ struct Standing {
 /// The run queue of one CPU.
 #[derive(Debug, Default)]
 pub struct Mlfq {
-    levels: [VecDeque<TaskView>; LEVELS],
+    levels: [Line; LEVELS],
     current: Option<(TaskView, Standing)>,
     /// The number of the last boost.
     boost: u64,
@@ -106,10 +107,7 @@ impl Mlfq {
 
 impl Policy for Mlfq {
     fn reserve(&mut self, tasks: usize) -> bool {
-        let reserve = |level: &mut VecDeque<TaskView>| {
-            level.try_reserve(tasks.saturating_sub(level.len())).is_ok()
-        };
-        self.levels.iter_mut().all(reserve)
+        self.levels.iter_mut().all(|level| level.reserve(tasks))
     }
 
     fn enqueue(&mut self, mut task: TaskView, event: Event) {
@@ -130,7 +128,7 @@ impl Policy for Mlfq {
         if now >= self.boost_at {
             self.boost(now);
         }
-        let task = self.levels.iter_mut().find_map(VecDeque::pop_front)?;
+        let task = self.levels.iter_mut().find_map(Line::pop_front)?;
         let standing = self.standing(&task);
         self.current = Some((task, standing));
         Some(Pick { task, slice: standing.left.max(GRANULARITY) })
@@ -151,7 +149,7 @@ impl Policy for Mlfq {
     fn preempts(&mut self, task: TaskId) -> bool {
         let Some((_, standing)) = &self.current else { return true };
         let above = self.levels.iter().take(standing.level);
-        let preempts = above.filter_map(VecDeque::back).any(|woken| woken.id == task);
+        let preempts = above.filter_map(Line::last).any(|woken| woken.id == task);
         self.counters[2] += u64::from(preempts);
         preempts
     }
@@ -162,26 +160,20 @@ impl Policy for Mlfq {
     }
 
     fn remove(&mut self, task: TaskId) -> Option<TaskView> {
-        self.levels.iter_mut().find_map(|level| {
-            let position = level.iter().position(|queued| queued.id == task)?;
-            level.remove(position)
-        })
+        self.levels.iter_mut().find_map(|level| level.remove(task))
     }
 
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
         // From the bottom: it would wait longest here.
-        self.levels.iter_mut().rev().find_map(|level| {
-            let position = level.iter().rposition(may_move)?;
-            level.remove(position)
-        })
+        self.levels.iter_mut().rev().find_map(|level| level.take_last(may_move))
     }
 
     fn drain(&mut self) -> Option<TaskView> {
-        self.levels.iter_mut().find_map(VecDeque::pop_front)
+        self.levels.iter_mut().find_map(Line::pop_front)
     }
 
     fn len(&self) -> usize {
-        self.levels.iter().map(VecDeque::len).sum()
+        self.levels.iter().map(Line::len).sum()
     }
 
     fn counters(&self) -> &[u64] {

@@ -31,6 +31,7 @@ pub mod chaos;
 mod counters;
 pub mod eevdf;
 pub mod fifo;
+mod line;
 pub mod mlfq;
 pub mod placement;
 mod random;
@@ -39,6 +40,7 @@ pub mod stride;
 pub mod template;
 
 pub use counters::CounterKind;
+pub use line::Line;
 pub use random::Random;
 
 /// A few words that a policy keeps with a task across sleeps and migrations. Zero for a new task, and after the policy

@@ -3,11 +3,12 @@
 //! The simplest policy that is still fair among equals, and the one to read first.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 
 use arch::time::Nanos;
 
-use super::{CounterKind, Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
+use super::{
+    CounterKind, Event, Line, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement,
+};
 use crate::task::TaskId;
 
 /// How long a turn lasts.
@@ -30,25 +31,25 @@ pub const KIND: PolicyKind = PolicyKind {
 /// A queue, and what is left of the current task's turn.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
-    queue: VecDeque<TaskView>,
+    line: Line,
     left: Nanos,
     turns: [u64; 1],
 }
 
 impl Policy for RoundRobin {
     fn reserve(&mut self, tasks: usize) -> bool {
-        self.queue.try_reserve(tasks.saturating_sub(self.queue.len())).is_ok()
+        self.line.reserve(tasks)
     }
 
     fn enqueue(&mut self, mut task: TaskView, event: Event) {
         // Who was interrupted within a turn goes on with the rest of it, first; everyone else queues up.
         let resumes = event == Event::Preempted && self.left > Nanos::ZERO;
         task.memory = Memory([if resumes { self.left.0 } else { 0 }, 0]);
-        if resumes { self.queue.push_front(task) } else { self.queue.push_back(task) }
+        if resumes { self.line.push_front(task) } else { self.line.push_back(task) }
     }
 
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
-        let task = self.queue.pop_front()?;
+        let task = self.line.pop_front()?;
         let rest = task.memory.0[0];
         let turn = if task.slice > Nanos::ZERO { task.slice } else { SLICE };
         self.left = if rest > 0 { Nanos(rest) } else { turn };
@@ -73,22 +74,20 @@ impl Policy for RoundRobin {
     }
 
     fn remove(&mut self, task: TaskId) -> Option<TaskView> {
-        let position = self.queue.iter().position(|queued| queued.id == task)?;
-        self.queue.remove(position)
+        self.line.remove(task)
     }
 
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
         // From the back: it would wait longest here.
-        let position = self.queue.iter().rposition(may_move)?;
-        self.queue.remove(position)
+        self.line.take_last(may_move)
     }
 
     fn drain(&mut self) -> Option<TaskView> {
-        self.queue.pop_front()
+        self.line.pop_front()
     }
 
     fn len(&self) -> usize {
-        self.queue.len()
+        self.line.len()
     }
 
     fn counters(&self) -> &[u64] {

@@ -12,11 +12,12 @@
 //! called by one CPU at a time; real-time tasks never come here; [`Policy::steal`] is how tasks leave for other CPUs.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 
 use arch::time::Nanos;
 
-use super::{CounterKind, Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
+use super::{
+    CounterKind, Event, Line, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement,
+};
 use crate::task::TaskId;
 
 /// How long a task runs before others get their turn.
@@ -41,7 +42,7 @@ pub const KIND: PolicyKind = PolicyKind {
 /// What one CPU's instance knows. Here: who waits, and how long the current task may still run.
 #[derive(Debug, Default)]
 pub struct Template {
-    queue: VecDeque<TaskView>,
+    line: Line,
     left: Nanos,
     wakeups: [u64; 1],
 }
@@ -49,18 +50,18 @@ pub struct Template {
 impl Policy for Template {
     /// Make room here; nothing else may allocate.
     fn reserve(&mut self, tasks: usize) -> bool {
-        self.queue.try_reserve(tasks.saturating_sub(self.queue.len())).is_ok()
+        self.line.reserve(tasks)
     }
 
     /// A task is there to run. `event` says why; `task.weight`, `task.slice` and `task.memory` are yours to use.
     fn enqueue(&mut self, task: TaskView, event: Event) {
         self.wakeups[0] += u64::from(event == Event::Woken);
-        self.queue.push_back(task);
+        self.line.push_back(task);
     }
 
     /// Who runs next, and for how long? `None` only if nobody waits.
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
-        let task = self.queue.pop_front()?;
+        let task = self.line.pop_front()?;
         self.left = SLICE;
         Some(Pick { task, slice: SLICE })
     }
@@ -83,24 +84,22 @@ impl Policy for Template {
 
     /// Take this task out of the queue.
     fn remove(&mut self, task: TaskId) -> Option<TaskView> {
-        let position = self.queue.iter().position(|queued| queued.id == task)?;
-        self.queue.remove(position)
+        self.line.remove(task)
     }
 
     /// Another CPU has nothing to do: which of the tasks that may move should it get?
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
-        let position = self.queue.iter().rposition(may_move)?;
-        self.queue.remove(position)
+        self.line.take_last(may_move)
     }
 
     /// The policy is being replaced: hand over the tasks, one at a time.
     fn drain(&mut self) -> Option<TaskView> {
-        self.queue.pop_front()
+        self.line.pop_front()
     }
 
     /// How many tasks wait.
     fn len(&self) -> usize {
-        self.queue.len()
+        self.line.len()
     }
 
     /// The values of the counters above.
