@@ -1,6 +1,6 @@
 //! Measures another program from its execution to its end, as first program of a machine.
 //!
-//! `stopwatch time|instructions [ARGUMENT]...` executes `/bin/program` with these arguments and prints
+//! `stopwatch time|instructions PROGRAM [ARGUMENT]...` executes the program with these arguments and prints
 //! a line as `bench` prints them: nanoseconds, or ticks of the time stamp counter, which are instructions
 //! under QEMU's `-icount shift=0`. What the program itself prints stands before it.
 
@@ -9,9 +9,6 @@ use std::time::Instant;
 
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::time::{ClockId, clock_gettime};
-
-/// The program to measure.
-const PROGRAM: &str = "/bin/program";
 
 fn main() {
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME);
@@ -23,7 +20,8 @@ fn main() {
     }
     let mut arguments = std::env::args().skip(1);
     let mode = arguments.next().unwrap_or_default();
-    println!("{}", measure(&mode, arguments));
+    let program = arguments.next().unwrap_or_default();
+    println!("{}", measure(&mode, &program, arguments));
     println!("{{\"end\":true,\"cases\":1}}");
     if std::process::id() == 1 {
         nix::unistd::sync();
@@ -33,9 +31,9 @@ fn main() {
 }
 
 /// Runs the program; the value is the line about it.
-fn measure(mode: &str, arguments: impl Iterator<Item = String>) -> String {
+fn measure(mode: &str, program: &str, arguments: impl Iterator<Item = String>) -> String {
     let (start, first) = (Instant::now(), ticks());
-    let status = Command::new(PROGRAM).args(arguments).status();
+    let status = Command::new(program).args(arguments).status();
     let (nanoseconds, ticks) = (start.elapsed().as_nanos() as u64, ticks() - first);
     let failure = match status {
         Ok(status) if status.success() => None,

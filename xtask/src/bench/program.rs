@@ -3,6 +3,7 @@
 //! The first program is `stopwatch`, which executes the given one and prints what it took; the
 //! rest is as for the cases.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,8 +18,8 @@ use crate::build;
 
 /// The guest program that measures another.
 const STOPWATCH: &str = "stopwatch";
-/// Where the person's program is in the guest.
-const PLACE: &str = "bin/program";
+/// The directory of the guest that holds the person's program, under its own name.
+const PLACE: &str = "bin";
 
 /// Measures the program and shows the comparison.
 ///
@@ -39,9 +40,14 @@ pub fn compare(
     };
     let mut archive = subject::bare_archive();
     archive.add_file("init", 0o755, read(stopwatch)?);
-    archive.add_file(PLACE, 0o755, read(path)?);
+    let Some(name) = path.file_name().and_then(OsStr::to_str) else {
+        bail!("{} has no name that a kernel's command line can carry", path.display());
+    };
+    let place = format!("{PLACE}/{name}");
+    archive.add_file(&place, 0o755, read(path)?);
     let subjects = subjects.with_archive("program.cpio", archive)?;
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let place = format!("/{place}");
+    let words = std::iter::once(&place).chain(arguments).map(String::as_str);
     let quoted = shlex::try_join(words).context("an argument cannot be passed to a kernel")?;
     let program = passes::Program { arguments: quoted.replace('\'', "\"") };
     println!("==> measure {}", path.display());
@@ -50,7 +56,6 @@ pub fn compare(
     let rows: Vec<Row> =
         [Pass::Time, Pass::Instructions].iter().flat_map(|&pass| results.rows(pass)).collect();
     super::show(&environment, &rows);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let sentence = format!("{name}, executed, until it has ended and was waited for.");
     super::write(&environment, &[("program".to_owned(), sentence)], &rows)?;
     let missing = rows.iter().any(|row| {
