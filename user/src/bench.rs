@@ -96,6 +96,7 @@ fn run_here(case: &'static Case, options: &Options) {
 fn run_all(selected: &[&'static Case], options: &Options) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
     for case in selected {
+        report::print(&Line::Begins { begins: case.name });
         match run_apart(case, options) {
             Ok(status) if status.success() => {}
             Ok(status) => {

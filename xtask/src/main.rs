@@ -110,7 +110,7 @@ enum Verb {
     Lint,
     /// The small gate before a push: formatting, lints, host tests
     Prepush,
-    /// What CI runs: lints, documentation, every test
+    /// Everything that must be clean: lints, documentation, every test
     Ci(MachineOptions),
     /// Build the documentation, warnings being errors
     Doc,

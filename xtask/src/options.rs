@@ -148,6 +148,19 @@ impl MachineOptions {
     }
 }
 
+/// What `ROUNDS=` asks for; `None` if nothing.
+///
+/// # Errors
+/// If it is not a number from 1 on.
+pub fn rounds(text: &str) -> anyhow::Result<Option<u32>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let rounds = text.parse().ok().filter(|&rounds| rounds > 0);
+    let rounds = rounds.with_context(|| format!("ROUNDS={text} is not a number from 1 on"))?;
+    Ok(Some(rounds))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;

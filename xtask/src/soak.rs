@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::options::MachineOptions;
+use crate::options::{self, MachineOptions};
 use crate::tests;
 
 /// What `make soak-boot` takes.
@@ -25,6 +25,9 @@ pub fn soak_boot(options: &SoakOptions) -> anyhow::Result<ExitCode> {
     tests::boots_only(&options.machine, options.number)
 }
 
+/// How often `make test-chaos` runs the suite if nobody says.
+const CHAOS_ROUNDS: u32 = 3;
+
 /// What `make test-chaos` takes.
 #[derive(Args, Clone, Debug)]
 pub struct ChaosOptions {
@@ -39,7 +42,7 @@ pub struct ChaosOptions {
 ///
 /// # Errors
 /// If something does not build or QEMU does not start.
-pub fn chaos(options: &ChaosOptions) -> anyhow::Result<ExitCode> {
-    let rounds = if options.rounds.is_empty() { 3 } else { options.rounds.parse()? };
-    tests::chaos_only(&options.machine, rounds)
+pub fn chaos(chaos: &ChaosOptions) -> anyhow::Result<ExitCode> {
+    let rounds = options::rounds(&chaos.rounds)?.unwrap_or(CHAOS_ROUNDS);
+    tests::chaos_only(&chaos.machine, rounds)
 }

@@ -64,6 +64,11 @@ pub enum Line<'a> {
         /// What it measures.
         description: &'static str,
     },
+    /// A case begins: what happens from here to the next such line is its doing.
+    Begins {
+        /// Its name.
+        begins: &'static str,
+    },
     /// The figures of one parameter of a case.
     Figures {
         /// The case's name.

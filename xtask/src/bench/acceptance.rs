@@ -134,10 +134,11 @@ pub const SCHED: Subject = Subject {
     ],
 };
 
-/// Judges all criteria; each line says what is asked, what was measured, and whether that is enough.
+/// Judges the criteria of these passes; each line says what is asked, what was measured, and whether that is enough.
 #[must_use]
-pub fn judge(criteria: &[Criterion], rows: &[Row]) -> Vec<(Verdict, String)> {
-    criteria.iter().map(|criterion| criterion.judge(rows)).collect()
+pub fn judge(criteria: &[Criterion], passes: &[Pass], rows: &[Row]) -> Vec<(Verdict, String)> {
+    let asked = criteria.iter().filter(|criterion| passes.contains(&criterion.pass));
+    asked.map(|criterion| criterion.judge(rows)).collect()
 }
 
 impl Criterion {
@@ -249,8 +250,13 @@ mod tests {
             timed("fork_call", "1 MiB", 0.1),
             timed("fork_call", "2 MiB", 0.1),
         ];
-        let verdicts: Vec<Verdict> =
-            judge(&criteria, &rows).into_iter().map(|(verdict, _)| verdict).collect();
-        assert_eq!(verdicts, [Verdict::Missed, Verdict::Met, Verdict::Met, Verdict::Unknown]);
+        let verdicts = |passes: &[Pass]| -> Vec<Verdict> {
+            judge(&criteria, passes, &rows).into_iter().map(|(verdict, _)| verdict).collect()
+        };
+        assert_eq!(
+            verdicts(&[Pass::Time, Pass::Instructions]),
+            [Verdict::Missed, Verdict::Met, Verdict::Met, Verdict::Unknown]
+        );
+        assert_eq!(verdicts(&[Pass::Instructions]), [Verdict::Met]);
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::environment;
-use crate::options::{Accelerator, MachineOptions, Processors};
+use crate::options::{self, Accelerator, MachineOptions, Processors};
 use crate::qemu::Timing;
 
 /// Rounds where the person does not say: enough for a spread.
@@ -94,11 +94,8 @@ impl BenchOptions {
     /// # Errors
     /// If `ROUNDS` is not a number from 1 on.
     pub fn rounds(&self) -> anyhow::Result<u32> {
-        if self.rounds.is_empty() {
-            return Ok(if self.is_quick() { QUICK_ROUNDS } else { ROUNDS });
-        }
-        let rounds = self.rounds.parse().ok().filter(|&rounds| rounds > 0);
-        rounds.with_context(|| format!("ROUNDS={} is not a number from 1 on", self.rounds))
+        let usual = if self.is_quick() { QUICK_ROUNDS } else { ROUNDS };
+        Ok(options::rounds(&self.rounds)?.unwrap_or(usual))
     }
 
     /// The passes to make.

@@ -191,24 +191,20 @@ impl Measurement<'_> {
                 rest.iter().take(CASES_PER_BOOT).map(|(name, _)| name.as_str()).collect();
             let arguments = self.options.guest_arguments(self.turn.pass);
             let arguments = format!("{arguments} --cases {}", names.join(","));
-            let mut last = None;
+            let mut current = 0;
             let ending = self.boot(&arguments, |case| {
-                if let Some(place) = names.iter().position(|&name| name == case)
-                    && last != Some(place)
-                {
-                    last = Some(place);
+                if let Some(place) = names.iter().position(|&name| name == case) {
+                    current = place;
                     bar.inc(1);
                 }
             })?;
             let done = match ending {
                 Ending::Complete => names.len(),
                 Ending::Early(reason) => {
-                    // The case after the last one that answered; or that one, if it was the last.
-                    let culprit = last.map_or(0, |last| last + 1).min(names.len() - 1);
-                    let case = names[culprit];
+                    let case = names[current];
                     bar.suspend(|| println!("    {}: {case}: {reason}", self.turn.kernel));
                     self.cannot(case, reason);
-                    culprit + 1
+                    current + 1
                 }
             };
             rest = &rest[done..];
@@ -231,8 +227,8 @@ impl Measurement<'_> {
         self.results.add(subject(pass, case, ""), kernel, round, Answer::Unsupported(reason));
     }
 
-    /// Boots once and notes what the guest says; `answered` hears of each row's case.
-    fn boot(&mut self, arguments: &str, mut answered: impl FnMut(&str)) -> anyhow::Result<Ending> {
+    /// Boots once and notes what the guest says; `begins` hears of each case that begins.
+    fn boot(&mut self, arguments: &str, mut begins: impl FnMut(&str)) -> anyhow::Result<Ending> {
         let Turn { pass, kernel, round } = self.turn;
         let machine = machine_for(self.options, pass)?;
         let boot = self.subjects.boot(kernel, &machine.cmdline, arguments)?;
@@ -241,9 +237,10 @@ impl Measurement<'_> {
         let patience = PATIENCE + Duration::from_secs(self.options.case_limit().into());
         let session = Session::start(&machine, &boot, &log, patience)?;
         session.follow(|record, since_start| {
-            if let Some(case) = note(record, since_start, self.turn, self.results) {
-                answered(&case);
+            if let Record::Begins { begins: case } = &record {
+                begins(case);
             }
+            note(record, since_start, self.turn, self.results);
         })
     }
 }
@@ -271,13 +268,8 @@ fn subject(pass: Pass, case: &str, parameter: &str) -> Subject {
     Subject { pass, case: case.to_owned(), parameter: parameter.to_owned() }
 }
 
-/// Notes a line of the guest; returns the case that it is about.
-fn note(
-    record: Record,
-    since_start: Duration,
-    turn: Turn,
-    results: &mut Results,
-) -> Option<String> {
+/// Notes a line of the guest.
+fn note(record: Record, since_start: Duration, turn: Turn, results: &mut Results) {
     let Turn { pass, kernel, round } = turn;
     match record {
         Record::Boot { boot_to_init, ticks } => {
@@ -291,19 +283,16 @@ fn note(
                 let subject = subject(pass, BOOT_WALL_CASE, "");
                 results.add(subject, kernel, round, Answer::Figures(wall));
             }
-            None
         }
         Record::Figures { case, parameter, figures } => {
             let answer = Answer::Figures(figures);
             results.add(subject(pass, &case, &parameter), kernel, round, answer);
-            Some(case)
         }
         Record::Unsupported { case, parameter, unsupported } => {
             let answer = Answer::Unsupported(unsupported);
             results.add(subject(pass, &case, &parameter), kernel, round, answer);
-            Some(case)
         }
-        Record::Listed { .. } | Record::End { .. } => None,
+        Record::Begins { .. } | Record::Listed { .. } | Record::End { .. } => {}
     }
 }
 
@@ -338,7 +327,7 @@ mod tests {
         let mut results = Results::default();
         let turn = Turn { pass: Pass::Time, kernel: Kernel::Skein, round: 0 };
         let record = Record::Boot { boot_to_init: 5, ticks: 9 };
-        assert_eq!(note(record, Duration::from_nanos(7), turn, &mut results), None);
+        note(record, Duration::from_nanos(7), turn, &mut results);
         let rows = results.rows(Pass::Time);
         let medians: Vec<_> = rows.iter().map(|row| row.skein.figures().unwrap().median).collect();
         assert_eq!(medians, [5.0, 7.0]);

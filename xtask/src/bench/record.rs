@@ -15,6 +15,11 @@ pub enum Record {
         /// The time stamp counter, which starts with the machine.
         ticks: u64,
     },
+    /// A case begins.
+    Begins {
+        /// Its name.
+        begins: String,
+    },
     /// Figures of one parameter of a case.
     Figures {
         /// The case.
@@ -132,6 +137,8 @@ mod tests {
         assert_eq!(parse(r#"{"end":true,"cases":3}"#), Some(Record::End { cases: 3 }));
         let boot = Record::Boot { boot_to_init: 7, ticks: 9 };
         assert_eq!(parse(r#"[ 0.1] {"boot_to_init":7,"ticks":9}"#), Some(boot));
+        let begins = Record::Begins { begins: "a".to_owned() };
+        assert_eq!(parse(r#"{"begins":"a"}"#), Some(begins));
         let unsupported = r#"{"case":"a","parameter":"","unsupported":"ENOSYS"}"#;
         assert!(matches!(parse(unsupported), Some(Record::Unsupported { .. })));
         let listed = r#"{"case":"a","unit":"ns","description":"What it is."}"#;

@@ -94,7 +94,7 @@ impl Subjects {
     pub fn boot(&self, kernel: Kernel, words: &str, arguments: &str) -> anyhow::Result<Boot> {
         let kernel = self.file(kernel)?.clone();
         let words = words.trim();
-        let command_line = format!("{COMMAND_LINE} {words} -- {arguments}").replace("  ", " ");
+        let command_line = format!("{COMMAND_LINE} {words} -- {arguments}");
         Ok(Boot::Direct { kernel, initrd: self.initrd.clone(), command_line })
     }
 }

@@ -9,7 +9,7 @@ mod list;
 mod scratch;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
@@ -18,8 +18,13 @@ use crate::tests::Counts;
 use list::MUTANTS;
 use scratch::{Scratch, Verdict};
 
-/// After this long a test that does not end counts as failed: without some flushes it would wait for ever.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a test may take without a mutant.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// With a mutant a test hangs, and so counts as failed, that takes so many times what it takes without one: without some
+/// flushes it would wait for ever. What makes both slow does not make a mutant look killed.
+const HANGS: u32 = 20;
+/// But nothing hangs that takes less.
+const BRIEF: Duration = Duration::from_secs(20);
 
 /// One change that must not go unnoticed.
 struct Mutant {
@@ -67,13 +72,15 @@ pub fn run(only: &str) -> anyhow::Result<ExitCode> {
     for mutant in &chosen {
         scratch.find(mutant)?;
     }
-    unchanged(&scratch, &chosen)?;
+    let times = unchanged(&scratch, &chosen)?;
     let stage = Stage::begin(format!("{} mutants", chosen.len()));
     let mut counts = Counts::default();
     for mutant in chosen {
         stage.note(mutant.name);
-        let verdict = scratch.with(mutant, |scratch| scratch.test(mutant.killer, PATIENCE))?;
         let killer = mutant.killer;
+        let usual = times.iter().find(|(other, _)| *other == killer).map(|&(_, time)| time);
+        let patience = usual.map_or(BRIEF, |time| BRIEF.max(time * HANGS));
+        let verdict = scratch.with(mutant, |scratch| scratch.test(killer, patience))?;
         if verdict == Verdict::Passed {
             stage.print(&format!(
                 "SURVIVED {}: {}::{} passes",
@@ -93,20 +100,21 @@ pub fn run(only: &str) -> anyhow::Result<ExitCode> {
     Ok(counts.conclude())
 }
 
-/// Runs each killer on the tree as it is: all must pass.
-fn unchanged(scratch: &Scratch, chosen: &[&Mutant]) -> anyhow::Result<()> {
+/// Runs each killer on the tree as it is: all must pass. The value says how long each took.
+fn unchanged(scratch: &Scratch, chosen: &[&Mutant]) -> anyhow::Result<Vec<(Killer, Duration)>> {
     let stage = Stage::begin("the same tests without a mutant");
-    let mut done: Vec<Killer> = Vec::new();
+    let mut done: Vec<(Killer, Duration)> = Vec::new();
     for mutant in chosen {
-        if done.contains(&mutant.killer) {
+        if done.iter().any(|(killer, _)| *killer == mutant.killer) {
             continue;
         }
-        done.push(mutant.killer);
         stage.note(mutant.killer.test);
+        let start = Instant::now();
         if scratch.test(mutant.killer, PATIENCE)? != Verdict::Passed {
             bail!("{}::{} fails without a mutant", mutant.killer.program, mutant.killer.test);
         }
+        done.push((mutant.killer, start.elapsed()));
     }
     stage.finish(format!("{} tests pass", done.len()));
-    Ok(())
+    Ok(done)
 }
