@@ -103,27 +103,6 @@ fn parse_storm(arguments: &[String]) -> Option<Request> {
     Some(Request::Storm { seconds, seed })
 }
 
-/// A small random number generator (xorshift64*): the same seed gives the same run.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 16) as usize % limit
-    }
-}
-
 /// Ends the process at once: no destructors, no flushing.
 fn leave(status: i32) -> ! {
     loop {

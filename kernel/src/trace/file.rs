@@ -105,8 +105,9 @@ impl Snapshot {
             if left < length {
                 let ring = RINGS.get()?.get(arch::cpu::CpuId::new(cpu));
                 let position = shown.start + left;
-                let kept = ring.readable().contains(&position);
-                let record = ring.get(position).filter(|_| kept);
+                // Asked after the record was read: if it is kept still, it was then.
+                let record = ring.get(position);
+                let record = record.filter(|_| ring.readable().contains(&position));
                 return Some(record.unwrap_or_default());
             }
             left -= length;

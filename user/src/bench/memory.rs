@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 
 use super::report::Failure;
+use crate::random::Random;
 use crate::sys;
 
 /// Bytes in a page.
@@ -181,13 +182,9 @@ impl Drop for SharedWords {
 #[must_use]
 pub fn shuffled(count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = Random::new(1);
     for last in (1..count).rev() {
-        // Marsaglia's xorshift64.
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        order.swap(last, (state % (last as u64 + 1)) as usize);
+        order.swap(last, random.below(last + 1));
     }
     order
 }

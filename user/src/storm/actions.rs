@@ -4,7 +4,8 @@ use std::ffi::CString;
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::shared::{self, FIRST, RECEIVERS, SIGNALS, Shared};
-use super::{Random, fork, leave, reap};
+use super::{fork, leave, reap};
+use crate::random::Random;
 use crate::sys::Errno;
 use crate::{ok, pthread, sys};
 
@@ -51,7 +52,7 @@ pub(super) fn send_to_process(shared: &Shared, random: &mut Random) {
     if pid == 0 {
         return;
     }
-    let value = random.next() >> 1;
+    let value = random.bits() >> 1;
     let signal = FIRST + random.below(SIGNALS) as i32;
     match sys!(SYS_rt_sigqueueinfo, pid, signal, &queued_info(signal, value)) {
         Ok(_) => {
@@ -81,7 +82,7 @@ pub(super) fn send_plain(shared: &Shared, random: &mut Random) {
 
 /// Makes a child that sends something, and lets it end in one of several ways.
 pub(super) fn make_child(shared: &Shared, books: i32, program: &CString, random: &mut Random) {
-    let mut own = Random::new(random.next());
+    let mut own = Random::new(random.bits());
     shared.children.fetch_add(1, SeqCst);
     let pid = fork();
     if pid == 0 {
@@ -133,7 +134,7 @@ fn live(shared: &Shared, books: i32, program: &CString, random: &mut Random) -> 
         }
         _ => {
             shared.executions.fetch_add(1, SeqCst);
-            execute(program, &["--visitor".into(), books.to_string(), random.next().to_string()]);
+            execute(program, &["--visitor".into(), books.to_string(), random.bits().to_string()]);
         }
     }
     leave(0)

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
 
 use super::shared::{FIRST, SIGNALS, Shared, THREADS, Way};
-use super::{Random, actions, leave};
+use super::{actions, leave};
+use crate::random::Random;
 use crate::sys::Errno;
 use crate::{ok, sys};
 
@@ -205,7 +206,7 @@ impl Worker {
         // Without their handlers they would be deadly.
         ok!(SYS_rt_sigprocmask, libc::SIG_BLOCK, &PLAIN, 0, 8);
         self.shared.executions.fetch_add(1, SeqCst);
-        let seed = self.random.next() >> 1;
+        let seed = self.random.bits() >> 1;
         let receiver = self.receiver.to_string();
         let arguments = ["--pilgrim".into(), self.books.to_string(), receiver, seed.to_string()];
         actions::execute(&self.program, &arguments)

@@ -13,6 +13,7 @@ use crate::bench::memory::{MEBIBYTE, Region};
 use crate::bench::meter::{Distribution, Meter, Row};
 use crate::bench::process::{Child, fork, partner};
 use crate::bench::report::Failure;
+use crate::random::Random;
 use crate::sys;
 
 pub(super) const CASES: &[Case] = &[
@@ -94,28 +95,16 @@ fn sleeper(row: &Row, class: Class) -> Result<(), Failure> {
         Class::Ordinary => sys!(SYS_prctl, libc::PR_SET_TIMERSLACK, 1, 0, 0, 0)?,
         Class::RealTime => sys!(SYS_sched_setscheduler, 0, libc::SCHED_FIFO, &PRIORITY)?,
     };
-    let mut pause = Intervals::new();
-    let samples = row.collect(2000, || late_by(pause.next()))?;
+    let mut random = Random::new(1);
+    let samples = row.collect(2000, || late_by(interval(&mut random)))?;
     row.print_in("ns", &samples, 1, Distribution::Histogram);
     Ok(())
 }
 
-/// Intervals between half a millisecond and one and a half, without pattern but the same each time.
-struct Intervals(u64);
-
-impl Intervals {
-    fn new() -> Self {
-        Self(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// The next one, in nanoseconds.
-    fn next(&mut self) -> u64 {
-        // Marsaglia's xorshift64.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        500_000 + self.0 % 1_000_000
-    }
+/// The next of intervals between half a millisecond and one and a half, without pattern but the same each time, in
+/// nanoseconds.
+fn interval(random: &mut Random) -> u64 {
+    500_000 + random.below(1_000_000) as u64
 }
 
 /// The time of the clock that sleepers go by, in nanoseconds.

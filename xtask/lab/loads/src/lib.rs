@@ -1,6 +1,6 @@
 //! Workloads as data: what the simulator on the host and the program `lab` in the guest both run.
 //!
-//! A load file (TOML, in `lab/loads/data/`) describes groups of tasks; a task goes through its steps again and again
+//! A load file (TOML, in `xtask/lab/loads/data/`) describes groups of tasks; a task goes through its steps again and again
 //! until the load's duration is over. [`Load`] is a file that was read and checked; [`standard`] are those in the box.
 //! `docs/lab.md` explains every key.
 //!
@@ -107,7 +107,7 @@ impl Load {
     }
 }
 
-/// The loads in the box, by name: the text of each file in `lab/loads/data/`.
+/// The loads in the box, by name: the text of each file in `xtask/lab/loads/data/`.
 pub const STANDARD: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/standard.rs"));
 
 /// The load in the box that is called `name`.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::span::duration;
-use crate::{Class, Group, Load, Step};
+use crate::{Class, Group, Load, Span, Step};
 
 /// Why a load file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,9 +158,9 @@ fn read_group(
     })
 }
 
-/// Whether virtual time passes, or may pass, in `step`.
+/// Whether time passes in `step` whatever the other tasks do. What waits for others may find them ready at once.
 fn takes_time(step: &Step) -> bool {
-    !matches!(step, Step::Lock(_) | Step::Unlock(_) | Step::Send(_) | Step::Spawn(_) | Step::Yield)
+    matches!(step, Step::Run(_) | Step::Sleep(_) | Step::Every(_))
 }
 
 fn read_class(text: &str) -> Result<Class, Invalid> {
@@ -186,9 +187,9 @@ fn read_step(
     channels: &mut Numbers,
 ) -> Result<Step, Invalid> {
     Ok(match step {
-        StepText::Run(time) => Step::Run(time.parse()?),
-        StepText::Sleep(time) => Step::Sleep(time.parse()?),
-        StepText::Every(time) => Step::Every(duration(time)?),
+        StepText::Run(time) => Step::Run(span(time)?),
+        StepText::Sleep(time) => Step::Sleep(span(time)?),
+        StepText::Every(time) => Step::Every(positive(duration(time)?, time)?),
         StepText::Yield(Empty) => Step::Yield,
         StepText::Lock(name) => Step::Lock(locks.of(name)),
         StepText::Unlock(name) => Step::Unlock(locks.of(name)),
@@ -203,11 +204,21 @@ fn read_step(
     })
 }
 
+/// The times that a step may take.
+fn span(text: &str) -> Result<Span, Invalid> {
+    let span: Span = text.parse()?;
+    positive(span.longest(), text).map(|_| span)
+}
+
+/// The time, unless it is none.
+fn positive(time: Duration, text: &str) -> Result<Duration, Invalid> {
+    let none = || Invalid::new(format!("`{text}` is no time at all"));
+    (time > Duration::ZERO).then_some(time).ok_or_else(none)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Span;
-    use std::time::Duration;
 
     const GOOD: &str = r#"
         about = "a test"
@@ -243,6 +254,8 @@ mod tests {
         assert!(wrong("spawn = \"child\"", "spawn = \"nobody\"").contains("nobody"));
         assert!(wrong("rr:5", "rr:500").contains("1 to 99"));
         assert!(wrong("rounds = 1", "").contains("for ever"));
+        assert!(wrong("run = \"1ms\"", "join = true").contains("for ever"));
+        assert!(wrong("run = \"1ms\"", "every = \"0s\"").contains("no time"));
         assert!(wrong("run = \"1ms\"", "walk = \"1ms\"").contains("walk"));
         assert!(wrong("count = 0", "nice = 30").contains("nice 30"));
     }

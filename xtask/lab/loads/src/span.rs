@@ -20,6 +20,12 @@ impl Span {
         Self { low: nanoseconds, high: nanoseconds }
     }
 
+    /// The longest that it may be.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        Duration::from_nanos(self.high)
+    }
+
     /// A time in the range, all being equally likely.
     #[must_use]
     pub fn draw(&self, chance: &mut Chance) -> Duration {
