@@ -5,7 +5,7 @@
 //! into a timeline. `docs/trace.md` has the format and what a record costs.
 //!
 //! To add an event: a variant in [`event`], a call of [`record`] where it happens, a line in the converter
-//! (`xtask/src/trace/`). Recording takes no lock and never sleeps; it is allowed everywhere once the current CPU is known.
+//! (`xtask/lab/src/kernel_trace.rs`). Recording takes no lock and never sleeps; it is allowed everywhere once the current CPU is known.
 //!
 //! The rings are made at boot ([`initialize`]) and never freed. `trace=N` on the command line sets the number of records per
 //! CPU, `trace=0` switches tracing off for good.

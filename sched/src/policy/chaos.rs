@@ -56,6 +56,8 @@ fn anywhere(_task: &TaskView, cpus: &CpuSnapshot<'_>) -> CpuId {
 pub struct Chaos {
     line: Line,
     random: Random,
+    /// Chance of its own for whom to give away: who may be asked for depends on affinities, of which a replay knows nothing.
+    gifts: Random,
     left: Nanos,
     picks: u64,
     counters: [u64; 2],
@@ -67,6 +69,7 @@ impl Chaos {
         Self {
             line: Line::default(),
             random: Random::new(Random::mix(seed)),
+            gifts: Random::new(Random::mix(!seed)),
             left: Nanos::ZERO,
             picks: 0,
             counters: [0; 2],
@@ -117,7 +120,7 @@ impl Policy for Chaos {
 
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
         let movable = self.line.iter().filter(|task| may_move(task)).count();
-        let which = self.random.below(movable.max(1) as u64) as usize;
+        let which = self.gifts.below(movable.max(1) as u64) as usize;
         let chosen = self.line.iter().filter(|task| may_move(task)).nth(which)?.id;
         self.line.remove(chosen)
     }
@@ -132,5 +135,35 @@ impl Policy for Chaos {
 
     fn counters(&self) -> &[u64] {
         &self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_away_changes_no_other_answer() {
+        let new = || Chaos::new(Setup { cpu: CpuId::new(0), seed: 3 });
+        let (mut asked, mut left_alone) = (new(), new());
+        for number in 0..100 {
+            let task = TaskView {
+                id: TaskId(number),
+                slot: number as u32,
+                weight: 1024,
+                batch: false,
+                slice: Nanos::ZERO,
+                memory: Memory::default(),
+            };
+            for policy in [&mut asked, &mut left_alone] {
+                policy.enqueue(task, Event::Woken);
+            }
+        }
+        for _ in 0..100 {
+            assert!(asked.steal(&|_| false).is_none());
+            let [here, there] =
+                [&mut asked, &mut left_alone].map(|policy| policy.pick(Nanos::ZERO));
+            assert_eq!(here.map(|pick| pick.task.id), there.map(|pick| pick.task.id));
+        }
     }
 }

@@ -109,7 +109,7 @@ impl Writer {
         self.open.entry(track).or_default().push((name.to_owned(), entry.time));
     }
 
-    /// Ends the task's call, or else the CPU's interrupt.
+    /// Ends the CPU's interrupt, or else the task's call.
     fn end(&mut self, entry: &Entry, task: Task) {
         for track in [(CPUS, entry.cpu as u32), (CALLS, task)] {
             if let Some((name, since)) = self.open.get_mut(&track).and_then(Vec::pop) {

@@ -43,7 +43,7 @@ pub enum Kind {
     Begin,
     /// The second half of what is told of a task: its memory.
     Memory,
-    /// `enqueue` or `reserve`d: `first` is weight (low half) and batch (bit 32), `second` the slice.
+    /// `enqueue`: `first` is weight (low half) and batch (bit 32), `second` the slice.
     Enqueue,
     /// `pick` answered the task (or none: flag 0) and the slice `first`; it was told the time `second`.
     Pick,
@@ -77,7 +77,7 @@ impl Kind {
 }
 
 impl Word {
-    /// Reads a record: `extra` holds the kind (low byte), the flag and the queue.
+    /// Reads a record: `extra` holds the kind and the flag, four bits each, and above them the queue.
     #[must_use]
     pub fn read(extra: u32, task: u32, first: u64, second: u64) -> Option<Self> {
         let kind = *Kind::ALL.get((extra & 0xf) as usize)?;
@@ -145,8 +145,6 @@ struct Instance {
     policy: Box<dyn Policy>,
     /// The first half of what is told of a task, until its memory follows.
     half: Option<Word>,
-    /// The answer of `leave`, until the kernel's follows.
-    left: Option<Memory>,
 }
 
 /// Has the instances of `kind` decide again what the trace recorded.
@@ -163,7 +161,7 @@ pub fn replay(trace: &Trace, kind: &PolicyKind) -> anyhow::Result<Outcome> {
                 Setup { cpu: CpuId::new(word.queue & ((1 << CPU_BITS) - 1)), seed: word.first };
             let mut policy = (kind.create)(setup);
             anyhow::ensure!(policy.reserve(1 << 16), "no memory for the replay");
-            instances.insert(word.queue, Instance { policy, half: None, left: None });
+            instances.insert(word.queue, Instance { policy, half: None });
             continue;
         }
         // Without its beginning nothing is known of a queue.
@@ -239,8 +237,7 @@ impl Instance {
             }
             Kind::Leave => {
                 let event = event(word.flag).unwrap_or(Event::Blocked);
-                self.left = Some(self.policy.leave(event));
-                let here = self.left.take().unwrap_or_default();
+                let here = self.policy.leave(event);
                 let kernel = Memory([word.first, word.second]);
                 Some((format!("leave ({event:?})"), format!("{kernel:?}"), format!("{here:?}")))
             }
