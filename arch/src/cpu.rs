@@ -99,7 +99,14 @@ impl CpuMask {
     /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0 == [0; WORDS]
+        self.0.iter().fold(0, |all, word| all | word) == 0
+    }
+
+    /// Whether `cpu` is in the set, and no other.
+    #[must_use]
+    pub fn is_only(&self, cpu: CpuId) -> bool {
+        let alone = Self::only(cpu);
+        self.0.iter().zip(alone.0).fold(0, |difference, (word, bit)| difference | word ^ bit) == 0
     }
 
     /// How many CPUs are in the set.
@@ -117,7 +124,24 @@ impl CpuMask {
     /// The lowest CPU of the set.
     #[must_use]
     pub fn lowest(&self) -> Option<CpuId> {
-        self.iter().next()
+        self.from_word(0)
+    }
+
+    /// The lowest CPU of the set above `cpu`.
+    #[must_use]
+    pub fn next_above(&self, cpu: CpuId) -> Option<CpuId> {
+        let word = cpu.index() / 64;
+        let above = self.0[word] & !1 << (cpu.index() % 64);
+        match above {
+            0 => self.from_word(word + 1),
+            _ => Some(CpuId::new(word * 64 + above.trailing_zeros() as usize)),
+        }
+    }
+
+    /// The lowest CPU of the set in word number `first` and those behind it.
+    fn from_word(&self, first: usize) -> Option<CpuId> {
+        let word = (first..WORDS).find(|&word| self.0[word] != 0)?;
+        Some(CpuId::new(word * 64 + self.0[word].trailing_zeros() as usize))
     }
 
     /// The CPUs of the set in ascending order.
@@ -187,6 +211,11 @@ impl AtomicCpuMask {
         self.0[cpu.index() / 64].load(order) & 1 << (cpu.index() % 64) != 0
     }
 
+    /// Whether a CPU is in both sets. Word by word, as a [`load`](Self::load) of each.
+    pub fn intersects(&self, other: &Self, order: Ordering) -> bool {
+        self.0.iter().zip(&other.0).any(|(one, two)| one.load(order) & two.load(order) != 0)
+    }
+
     /// Replaces the set, word by word: a concurrent [`load`](Self::load) may see parts of both sets.
     pub fn store(&self, mask: &CpuMask, order: Ordering) {
         for (word, value) in self.0.iter().zip(mask.words()) {
@@ -212,6 +241,32 @@ mod tests {
         assert_eq!(listed, [3, 64, 200]);
         assert_eq!(mask.len(), 3);
         assert_eq!(mask.lowest(), Some(CpuId::new(3)));
+    }
+
+    #[test]
+    fn the_next_cpu_is_found_across_words() {
+        let mask: CpuMask = [3, 63, 64, 200].into_iter().map(CpuId::new).collect();
+        let next = |cpu| mask.next_above(CpuId::new(cpu)).map(CpuId::index);
+        assert_eq!([0, 3, 63, 64, 200].map(next), [Some(3), Some(63), Some(64), Some(200), None]);
+        assert_eq!(next(MAX_CPUS - 1), None);
+    }
+
+    #[test]
+    fn a_set_of_one_is_that_one_only() {
+        let one = CpuMask::only(CpuId::new(65));
+        assert!(one.is_only(CpuId::new(65)) && !one.is_only(CpuId::new(1)));
+        assert!(!CpuMask::first(2).is_only(CpuId::new(1)) && !CpuMask::EMPTY.is_only(CpuId::BOOT));
+    }
+
+    #[test]
+    fn sets_intersect_where_they_share_a_cpu() {
+        let set = |cpus: &[usize]| {
+            let mask = AtomicCpuMask::default();
+            mask.store(&cpus.iter().copied().map(CpuId::new).collect(), Ordering::Relaxed);
+            mask
+        };
+        assert!(set(&[1, 130]).intersects(&set(&[2, 130]), Ordering::Relaxed));
+        assert!(!set(&[1, 130]).intersects(&set(&[2, 131]), Ordering::Relaxed));
     }
 
     #[test]

@@ -173,6 +173,11 @@ impl DeadlineQueue {
     pub(crate) fn len(&self) -> usize {
         self.ready.len()
     }
+
+    /// How many wait for a new period.
+    pub(crate) fn throttled(&self) -> usize {
+        self.throttled.len()
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The tasks of one run queue, by small numbers that policies carry around.
+//! Values by small numbers: the tasks of one run queue, by numbers that policies carry around, and what a policy keeps of each.
 //!
 //! The queue owns its tasks here, not inside the policy: a policy that forgets a task cannot lose it. Inserting never
 //! allocates, because room is [reserved](Slots::reserve) when a task is made.
@@ -20,6 +20,12 @@ pub(crate) struct Slots<T> {
     free: Vec<u32>,
 }
 
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
         Self { entries: Vec::new(), free: Vec::new() }
@@ -33,19 +39,35 @@ impl<T> Slots<T> {
         self.entries.try_reserve(reserve).is_ok() && self.free.try_reserve(free).is_ok()
     }
 
+    /// The slot that the next [`insert`](Self::insert) uses.
+    pub(crate) fn next(&self) -> u32 {
+        self.free.last().copied().unwrap_or(self.entries.len() as u32)
+    }
+
     /// Stores `value` and returns its slot.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
-        if let Some(slot) = self.free.pop() {
+        let slot = self.next();
+        if self.free.pop().is_some() {
             self.entries[slot as usize] = Some(value);
-            return slot;
+        } else {
+            self.entries.push(Some(value));
         }
-        self.entries.push(Some(value));
-        (self.entries.len() - 1) as u32
+        slot
+    }
+
+    /// How many slots are occupied.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
     }
 
     /// The value in `slot`, if there is one.
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         self.entries.get(slot as usize)?.as_ref()
+    }
+
+    /// As [`get`](Self::get), to change it.
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.entries.get_mut(slot as usize)?.as_mut()
     }
 
     /// Takes the value out of `slot`.
@@ -80,8 +102,10 @@ mod tests {
         let capacity = slots.entries.capacity();
         let first = slots.insert('a');
         let second = slots.insert('b');
+        assert_eq!((slots.len(), slots.next()), (2, 2));
         assert_eq!(slots.remove(first), Some('a'));
         assert_eq!(slots.remove(first), None);
+        assert_eq!((slots.len(), slots.next()), (1, first));
         assert_eq!(slots.insert('c'), first);
         assert_eq!(slots.iter().collect::<Vec<_>>(), [(first, &'c'), (second, &'b')]);
         assert_eq!(slots.entries.capacity(), capacity);

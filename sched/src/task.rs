@@ -63,6 +63,8 @@ pub struct TaskCore {
     period_ns: AtomicU64,
     /// Urgency that others lend because they wait for this task.
     lent: AtomicU64,
+    /// How often parameters or loan were changed.
+    version: AtomicU32,
     /// The task exits, and reserves no bandwidth any more.
     retired: AtomicBool,
 }
@@ -125,6 +127,7 @@ impl TaskCore {
             deadline_ns: AtomicU64::new(parameters.reservation.deadline.0),
             period_ns: AtomicU64::new(parameters.reservation.period.0),
             lent: AtomicU64::new(Urgency::IDLE.0),
+            version: AtomicU32::new(0),
             retired: AtomicBool::new(false),
         };
         core.affinity.store(affinity, Ordering::Relaxed);
@@ -176,6 +179,17 @@ impl TaskCore {
 
     pub(crate) fn set_lent(&self, urgency: Urgency) {
         self.lent.store(urgency.0, Ordering::SeqCst);
+        self.raise_version();
+    }
+
+    /// A number that every change of the parameters and of what was lent raises *afterwards*.
+    pub(crate) fn version(&self) -> u32 {
+        // SeqCst: see `Scheduler::refresh`.
+        self.version.load(Ordering::SeqCst)
+    }
+
+    fn raise_version(&self) {
+        self.version.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -184,6 +198,11 @@ impl TaskCore {
 
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the task may run on one of `cpus`.
+    pub(crate) fn may_run_on_any(&self, cpus: &AtomicCpuMask) -> bool {
+        self.affinity.intersects(cpus, Ordering::SeqCst)
     }
 
     /// Whether the task may run on `cpu`.
@@ -231,6 +250,7 @@ impl TaskCore {
         self.deadline_ns.store(parameters.reservation.deadline.0, Ordering::SeqCst);
         self.period_ns.store(parameters.reservation.period.0, Ordering::SeqCst);
         self.parameters.store(parameters.pack(), Ordering::SeqCst);
+        self.raise_version();
     }
 
     pub(crate) fn set_affinity(&self, affinity: &CpuMask) {

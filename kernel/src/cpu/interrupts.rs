@@ -86,7 +86,7 @@ fn timer() {
     if log::take_news() {
         device::announce_news();
     }
-    this.program_timer();
+    this.program_timer(cpu);
 }
 
 fn run_device_handler(line: u8) {

@@ -104,13 +104,16 @@ impl Cpu {
         }
     }
 
-    /// Sets the machine's timer to the earlier of the first timer and the end of the running slice. On this CPU,
-    /// interrupts off.
-    pub(crate) fn program_timer(&self) {
-        let deadline = self.timers.earliest().min(scheduler().deadline(arch::current_cpu()));
-        if self.programmed.swap(deadline.0, Ordering::Relaxed) != deadline.0 {
-            let finite = (deadline != arch::time::Nanos::MAX).then_some(deadline);
-            arch::clock::set_timer(finite);
+    /// Has the machine's timer interrupt no later than the first timer and the end of the running slice. On this CPU, `cpu`,
+    /// with interrupts off.
+    ///
+    /// A timer that is set too early is left alone: setting it costs more than a switch does, tasks that wake one another would
+    /// have it set at each, and its interrupt comes here again.
+    pub(crate) fn program_timer(&self, cpu: CpuId) {
+        let deadline = self.timers.earliest().min(scheduler().deadline(cpu));
+        if deadline.0 < self.programmed.load(Ordering::Relaxed) {
+            self.programmed.store(deadline.0, Ordering::Relaxed);
+            arch::clock::set_timer(Some(deadline));
         }
     }
 

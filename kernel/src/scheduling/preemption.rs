@@ -20,10 +20,11 @@ pub(crate) fn carry_out(resched: Resched) {
 /// Looks at what others decided for this CPU: whether to switch, and when the slice ends.
 pub(crate) fn look() {
     let saved = interrupts::disable();
-    if scheduler().should_switch(arch::current_cpu()) {
+    let cpu = arch::current_cpu();
+    if scheduler().should_switch(cpu) {
         hold::request();
     }
-    this_cpu().program_timer();
+    this_cpu().program_timer(cpu);
     interrupts::restore(saved);
 }
 

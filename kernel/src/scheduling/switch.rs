@@ -46,23 +46,27 @@ impl Handoff {
 }
 
 /// Gives the CPU up for `leave`'s reason and returns when the thread runs again.
+///
+/// Requests that come meanwhile are answered here, in a loop, and preemption is enabled while interrupts are still off: so
+/// however many come, none is answered from within this function once more, one frame deeper.
 pub(super) fn schedule(leave: Leave) {
     let saved = interrupts::disable();
     preempt::disable();
     preempt::clear_request();
     switch_away(leave);
-    interrupts::restore(saved);
-    preempt::enable();
-    if interrupts::enabled() {
-        release_dead();
+    while preempt::requested() {
+        preempt::clear_request();
+        switch_away(Leave::Preempt);
     }
+    preempt::enable();
+    interrupts::restore(saved);
 }
 
 fn switch_away(leave: Leave) {
     let cpu = arch::current_cpu();
     let now = clock::now();
     let Switched::To(switch) = scheduler().begin_switch(cpu, now, leave) else {
-        this_cpu().program_timer();
+        this_cpu().program_timer(cpu);
         return;
     };
     let Switch { guard, previous, fate, next } = switch;
@@ -131,7 +135,7 @@ unsafe fn finish() {
     if let Some(extended) = unsafe { &(*current.scheduling.machine()).extended } {
         extended.restore();
     }
-    this.program_timer();
+    this.program_timer(cpu);
     match fate {
         Fate::Left => drop(previous),
         Fate::Ended => bury(this, previous),
@@ -208,7 +212,8 @@ fn bury(this: &Cpu, thread: Arc<Thread>) {
     *dead = Some(thread);
 }
 
-/// Frees the ended threads of this CPU. Where sleeping would be allowed too.
+/// Frees the ended threads of this CPU. Where sleeping would be allowed too: on the way to user mode, and before the CPU
+/// halts. One of the two comes soon after every switch.
 pub(super) fn release_dead() {
     let this = this_cpu();
     if !this.has_dead.load(Ordering::Relaxed) {

@@ -82,7 +82,7 @@ impl TimerNode {
         let this = this_cpu_part();
         let is_first = this.timers.insert(Arc::clone(self), arch::current_cpu().index());
         if is_first {
-            this.program_timer();
+            this.program_timer(arch::current_cpu());
         }
         drop(control);
     }

@@ -13,7 +13,7 @@ pub fn idle_near_last(_task: &TaskView, cpus: &CpuSnapshot<'_>) -> CpuId {
     if let Some(cpu) = [cpus.last, cpus.waker].into_iter().find(|&cpu| idle.contains(cpu)) {
         return cpu;
     }
-    if let Some(cpu) = idle.iter().find(|&cpu| cpu > cpus.last).or(idle.lowest()) {
+    if let Some(cpu) = idle.next_above(cpus.last).or_else(|| idle.lowest()) {
         return cpu;
     }
     let least = cpus.allowed.iter().min_by_key(|&cpu| (cpus.load)(cpu)).unwrap_or(cpus.last);

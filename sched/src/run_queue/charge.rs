@@ -48,12 +48,12 @@ impl<T: Schedulable> RunQueue<T> {
         if current.class == Class::RealTime {
             self.throttle.charge(ran, now);
         }
-        if current.parameters.discipline == Discipline::Deadline {
+        if current.terms.discipline == Discipline::Deadline {
             let core = current.task.task();
             let mut server = core.server();
             server.charge(ran);
             core.set_server(server);
-            if current.lent == Urgency::IDLE {
+            if current.terms.lent == Urgency::IDLE {
                 current.slice_end = now.saturating_add(Nanos(server.left.max(0) as u64));
             }
         }
@@ -70,7 +70,7 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn is_exhausted(&self) -> bool {
         self.current.as_ref().is_some_and(|current| {
             current.class == Class::Deadline
-                && current.lent == Urgency::IDLE
+                && current.terms.lent == Urgency::IDLE
                 && current.task.task().server().is_exhausted()
         })
     }

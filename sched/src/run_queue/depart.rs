@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use arch::cpu::CpuId;
 use arch::time::Nanos;
 
-use super::{Class, Rotation, RunQueue};
+use super::{Class, Queued, Rotation, RunQueue};
 use crate::policy::{Event, TaskView};
 use crate::slots::Slot;
 use crate::task::{Schedulable, TaskCore};
@@ -18,23 +18,24 @@ impl<T: Schedulable> RunQueue<T> {
     /// The current task goes back into the queue (preempted, yielded). The CPU's own is just put aside.
     pub(crate) fn put_back(&mut self, event: Event, now: Nanos) -> Option<Arc<T>> {
         let current = self.current.as_ref()?;
-        let (task, class) = (Arc::clone(&current.task), current.class);
-        if class == Class::Idle {
-            self.current = None;
-            return Some(task);
-        }
-        // With new parameters it is a newcomer, perhaps in another class; to a new policy it is one too.
-        let is_known = class != Class::Fair || current.generation == self.generation;
-        let is_same = is_known
-            && task.task().lent() == current.lent
-            && task.task().parameters() == current.parameters;
-        let event = if is_same {
-            event
-        } else {
-            self.leave_policy(Event::MigratedAway);
-            Event::Migrated
+        let (task, class, terms) = (Arc::clone(&current.task), current.class, current.terms);
+        let is_known = match class {
+            Class::Idle => {
+                self.current = None;
+                return Some(task);
+            }
+            Class::Fair => current.generation == self.generation,
+            _ => true,
         };
-        self.enqueue(Arc::clone(&task), event, now);
+        if !(is_known && terms.are_those_of(task.task())) {
+            // On new terms it is a newcomer, perhaps in another class; to a new policy it is one too.
+            self.leave_policy(Event::MigratedAway);
+            self.enqueue(Arc::clone(&task), terms, Event::Migrated, now);
+        } else if class == Class::Fair {
+            self.insert(Arc::clone(&task), terms, event, now);
+        } else {
+            self.enqueue(Arc::clone(&task), terms, event, now);
+        }
         self.current = None;
         Some(task)
     }
@@ -59,7 +60,7 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn is_displaced(&self) -> bool {
         self.current.as_ref().is_some_and(|current| {
             matches!(current.class, Class::RealTime | Class::Deadline)
-                && (self.stop.len() > 0 || self.waiting_urgency() >= current.urgency)
+                && (self.stop.len() > 0 || self.waiting_urgency() >= current.terms.urgency)
         })
     }
 
@@ -142,7 +143,7 @@ impl<T: Schedulable> RunQueue<T> {
 
     fn release(&mut self, view: &TaskView) -> Option<Arc<T>> {
         debug_assert!(self.owns(view), "a policy returned a view that it was not given");
-        let task = self.slots.remove(view.slot)?.task;
+        let Queued { task, .. } = self.slots.remove(view.slot)?;
         task.task().set_slot(Slot::NONE);
         task.task().set_memory(view.memory);
         Some(task)

@@ -13,6 +13,7 @@
 mod charge;
 mod depart;
 mod pick;
+mod terms;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -22,7 +23,7 @@ use arch::time::Nanos;
 
 use crate::deadline::DeadlineQueue;
 use crate::parameters::{Discipline, Parameters};
-use crate::policy::{Event, Policy, TaskView};
+use crate::policy::{Event, Policy};
 use crate::real_time::{End, RealTimeQueue};
 use crate::slots::{Slot, Slots};
 use crate::statistics::CpuStatistics;
@@ -30,6 +31,7 @@ use crate::task::{Schedulable, TaskCore, TaskId};
 use crate::throttle::Throttle;
 use crate::urgency::Urgency;
 use crate::watchdog::Watch;
+pub(crate) use terms::Terms;
 
 /// How long a `SCHED_RR` task runs before the next of its priority (Linux's `RR_TIMESLICE`).
 pub const REAL_TIME_SLICE: Nanos = Nanos::from_millis(100);
@@ -49,12 +51,8 @@ pub(crate) enum Class {
 pub(crate) struct Current<T> {
     pub(crate) task: Arc<T>,
     pub(crate) class: Class,
-    /// The parameters that it was picked with.
-    parameters: Parameters,
-    /// The urgency that it was picked with.
-    urgency: Urgency,
-    /// What it was lent when it was picked.
-    lent: Urgency,
+    /// What it was picked with.
+    pub(crate) terms: Terms,
     /// When the policy wants to be asked again; [`Nanos::MAX`] for never.
     pub(crate) slice_end: Nanos,
     /// The number of the policy that picked it, if it is a fair one.
@@ -63,15 +61,9 @@ pub(crate) struct Current<T> {
 
 impl<T: Schedulable> Current<T> {
     fn idle(task: Arc<T>) -> Self {
-        Self {
-            parameters: task.task().parameters(),
-            task,
-            class: Class::Idle,
-            urgency: Urgency::IDLE,
-            lent: Urgency::IDLE,
-            slice_end: Nanos::MAX,
-            generation: 0,
-        }
+        let mut terms = Terms::of(task.task());
+        terms.urgency = Urgency::IDLE;
+        Self { terms, task, class: Class::Idle, slice_end: Nanos::MAX, generation: 0 }
     }
 }
 
@@ -85,10 +77,11 @@ pub(crate) enum Rotation<R> {
     Needless,
 }
 
-/// A task that waits, and in which class.
+/// A task that waits, in which class and on what terms.
 pub(crate) struct Queued<T> {
     pub(crate) task: Arc<T>,
     pub(crate) class: Class,
+    terms: Terms,
 }
 
 /// The runnable tasks of one CPU.
@@ -155,7 +148,12 @@ impl<T: Schedulable> RunQueue<T> {
     /// How many tasks wait here and may run, the running one not counted.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.stop.len() + self.deadline.len() + self.real_time.len() + self.fair.len()
+        self.slots.len() - self.deadline.throttled()
+    }
+
+    /// How many of them are in classes above the fair one.
+    fn queued_above_fair(&self) -> usize {
+        self.stop.len() + self.deadline.len() + self.real_time.len()
     }
 
     /// How many tasks wait here or run here, the CPU's own not counted.
@@ -175,50 +173,56 @@ impl<T: Schedulable> RunQueue<T> {
         self.current.as_ref().is_some_and(|current| current.task.task().id() == task.id())
     }
 
-    /// Queues `task`. Returns whether it should take the CPU from the running one at once.
-    pub(crate) fn enqueue(&mut self, task: Arc<T>, event: Event, now: Nanos) -> bool {
+    /// Queues `task`, whose terms were `terms` lately. Returns whether it should take the CPU from the running one at once.
+    pub(crate) fn enqueue(&mut self, task: Arc<T>, terms: Terms, event: Event, now: Nanos) -> bool {
         let core = task.task();
         debug_assert_eq!(core.slot(), Slot::NONE, "a task is queued twice");
+        self.catch_up(core, now);
+        // Before the terms are looked at: see `Scheduler::refresh`.
+        core.move_to(self.cpu);
+        let mut terms = terms.renewed(core);
+        if terms.discipline == Discipline::Deadline {
+            serve(core, &core.parameters(), event, now);
+            terms.follow_server(core);
+        }
+        core.remember_for(self.generation);
+        let id = core.id();
+        self.insert(task, terms, event, now) && self.outranks_current(terms.urgency, id, now)
+    }
+
+    /// Puts `task` into its class's queue. Says whether it may run at once.
+    fn insert(&mut self, task: Arc<T>, terms: Terms, event: Event, now: Nanos) -> bool {
+        let (core, class, slot) = (task.task(), terms.class(), self.slots.next());
         if self.queued() == 0 {
             self.watch.begin(now);
         }
-        self.catch_up(core, now);
-        // Before the parameters are read: see `Scheduler::refresh`.
-        core.move_to(self.cpu);
-        let parameters = core.parameters();
-        if parameters.discipline == Discipline::Deadline {
-            serve(core, &parameters, event, now);
-        }
-        let urgency = Urgency::of(&parameters, core.server()).max(core.lent());
-        let (id, class) = (core.id(), urgency.class());
-        let slot = self.slots.insert(Queued { task, class });
-        let Some(Queued { task, .. }) = self.slots.get(slot) else { return false };
-        let core = task.task();
         core.set_slot(slot);
         core.note_queued(now);
-        task.was_queued(self.cpu, event);
-        core.remember_for(self.generation);
         core.set_mark(self.watch.mark(now));
-        let view = view_of(core, &parameters, slot);
+        task.was_queued(self.cpu, event);
+        let view = terms.view(core, slot);
+        let throttled =
+            class == Class::Deadline && terms.lent < terms.urgency && core.server().is_exhausted();
+        if throttled {
+            let refill_at = core.server().refill_at(&core.parameters().reservation);
+            self.deadline.throttle(view, refill_at);
+        }
+        self.slots.insert(Queued { task, class, terms });
         let end = match event {
-            Event::Preempted if !self.turn_is_over(&parameters, now) => End::Head,
+            Event::Preempted if !self.turn_is_over(terms.discipline, now) => End::Head,
             _ => End::Tail,
         };
         match class {
             Class::Stop => self.stop.enqueue(view, 0, end),
-            Class::Deadline if core.lent() < urgency && core.server().is_exhausted() => {
-                let refill_at = core.server().refill_at(&parameters.reservation);
-                self.deadline.throttle(view, refill_at);
-                return false;
-            }
-            Class::Deadline => self.deadline.enqueue(view, urgency),
-            Class::RealTime => self.real_time.enqueue(view, urgency.priority(), end),
+            Class::Deadline if throttled => {}
+            Class::Deadline => self.deadline.enqueue(view, terms.urgency),
+            Class::RealTime => self.real_time.enqueue(view, terms.urgency.priority(), end),
             Class::Fair | Class::Idle => {
                 self.fair.enqueue(view, event);
                 self.limit_real_time(now);
             }
         }
-        self.outranks_current(urgency, id, now)
+        !throttled
     }
 
     /// Lets the policy know how far the running task has come before it places `newcomer`: who ran alone was not charged
@@ -235,8 +239,8 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     /// Whether a preempted round-robin task has used up its turn.
-    fn turn_is_over(&self, parameters: &Parameters, now: Nanos) -> bool {
-        parameters.discipline == Discipline::RoundRobin
+    fn turn_is_over(&self, discipline: Discipline, now: Nanos) -> bool {
+        discipline == Discipline::RoundRobin
             && self.current.as_ref().is_some_and(|current| current.slice_end <= now)
     }
 
@@ -249,7 +253,7 @@ impl<T: Schedulable> RunQueue<T> {
             }
             (Class::RealTime, Class::Fair) => !self.throttle.is_on(now),
             (Class::Fair, Class::RealTime) => self.throttle.is_on(now),
-            _ => urgency > current.urgency,
+            _ => urgency > current.terms.urgency,
         }
     }
 
@@ -263,11 +267,14 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// How urgent the running task is.
     pub(crate) fn urgency(&self) -> Urgency {
-        self.current.as_ref().map_or(Urgency::IDLE, |current| current.urgency)
+        self.current.as_ref().map_or(Urgency::IDLE, |current| current.terms.urgency)
     }
 
     /// How urgent the first waiting task of the deadline and real-time classes is; idle if there is none.
     pub(crate) fn waiting_urgency(&self) -> Urgency {
+        if self.queued_above_fair() == 0 {
+            return Urgency::IDLE;
+        }
         let real_time = || self.real_time.first().map(Urgency::real_time);
         self.deadline.first().or_else(real_time).unwrap_or(Urgency::IDLE)
     }
@@ -276,14 +283,15 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn deadline(&self) -> Nanos {
         let refill = self.deadline.next_refill().unwrap_or(Nanos::MAX);
         let Some(current) = &self.current else { return refill };
+        if self.queued() == 0 {
+            let is_served = current.class == Class::Deadline;
+            return if is_served { current.slice_end.min(refill) } else { refill };
+        }
         let turn = match current.class {
-            Class::Deadline => current.slice_end,
-            _ if self.queued() == 0 => Nanos::MAX,
             Class::Fair if self.real_time.len() > 0 => current.slice_end.min(self.throttle.ends()),
             _ => current.slice_end,
         };
-        let watch = if self.queued() > 0 { self.watch.at() } else { Nanos::MAX };
-        turn.min(watch).min(refill)
+        turn.min(self.watch.at()).min(refill)
     }
 
     /// The tasks queued here, those included that wait for a new period.
@@ -307,15 +315,4 @@ fn serve(core: &TaskCore, parameters: &Parameters, event: Event, now: Nanos) {
         server.refill(reserved, now);
     }
     core.set_server(server);
-}
-
-pub(crate) fn view_of(core: &TaskCore, parameters: &Parameters, slot: u32) -> TaskView {
-    TaskView {
-        id: core.id(),
-        slot,
-        weight: parameters.weight().max(1),
-        batch: matches!(parameters.discipline, Discipline::Batch | Discipline::Idle),
-        slice: parameters.slice,
-        memory: core.memory(),
-    }
 }

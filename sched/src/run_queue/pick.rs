@@ -4,11 +4,11 @@ use alloc::sync::Arc;
 
 use arch::time::Nanos;
 
-use super::{Class, Current, REAL_TIME_SLICE, RunQueue};
+use super::{Class, Current, Queued, REAL_TIME_SLICE, RunQueue, Terms};
 use crate::parameters::Discipline;
 use crate::policy::TaskView;
 use crate::slots::Slot;
-use crate::task::Schedulable;
+use crate::task::{Schedulable, TaskCore};
 use crate::urgency::Urgency;
 
 impl<T: Schedulable> RunQueue<T> {
@@ -20,48 +20,57 @@ impl<T: Schedulable> RunQueue<T> {
         );
         let (view, class, slice) = self.choose(now)?;
         debug_assert!(self.owns(&view), "a policy returned a view that it was not given");
-        let task = self.slots.remove(view.slot)?.task;
-        let core = task.task();
-        core.set_slot(Slot::NONE);
-        let parameters = core.parameters();
-        let (server, lent) = (core.server(), core.lent());
-        let slice = match (class, parameters.discipline) {
-            (Class::RealTime, Discipline::RoundRobin) => REAL_TIME_SLICE,
-            (Class::Deadline, Discipline::Deadline) if lent == Urgency::IDLE => {
-                Nanos(server.left.max(0) as u64)
-            }
-            _ => slice,
+        let Queued { task, mut terms, .. } = self.slots.remove(view.slot)?;
+        task.task().set_slot(Slot::NONE);
+        let slice = match class {
+            Class::Fair => slice,
+            _ => self.urgent_slice(task.task(), &mut terms, class),
         };
-        self.current = Some(Current {
-            task: Arc::clone(&task),
-            class,
-            urgency: Urgency::of(&parameters, server).max(lent),
-            lent,
-            parameters,
-            slice_end: now.saturating_add(slice),
-            generation: self.generation,
-        });
+        let slice_end = now.saturating_add(slice);
+        let generation = self.generation;
+        self.current =
+            Some(Current { task: Arc::clone(&task), class, terms, slice_end, generation });
         self.limit_real_time(now);
         Some(task)
     }
 
+    /// How long a task of a class above the fair one may run.
+    fn urgent_slice(&self, core: &TaskCore, terms: &mut Terms, class: Class) -> Nanos {
+        terms.follow_server(core);
+        match (class, terms.discipline) {
+            (Class::RealTime, Discipline::RoundRobin) => REAL_TIME_SLICE,
+            (Class::Deadline, Discipline::Deadline) if terms.lent == Urgency::IDLE => {
+                Nanos(core.server().left.max(0) as u64)
+            }
+            _ => Nanos::MAX,
+        }
+    }
+
     /// The class and the task in it, in order of precedence.
     fn choose(&mut self, now: Nanos) -> Option<(TaskView, Class, Nanos)> {
-        if let Some(view) = self.stop.pick() {
-            return Some((view, Class::Stop, Nanos::MAX));
-        }
-        if let Some(view) = self.deadline.pick() {
-            return Some((view, Class::Deadline, Nanos::MAX));
-        }
-        let fair_first =
-            self.real_time.len() > 0 && !self.fair.is_empty() && self.throttle.is_on(now);
-        if !fair_first && let Some(view) = self.real_time.pick() {
-            return Some((view, Class::RealTime, Nanos::MAX));
+        if self.queued_above_fair() > 0
+            && let Some((view, class)) = self.choose_above_fair(now)
+        {
+            return Some((view, class, Nanos::MAX));
         }
         if let Some(pick) = self.fair.pick(now) {
             return Some((pick.task, Class::Fair, pick.slice));
         }
         self.real_time.pick().map(|view| (view, Class::RealTime, Nanos::MAX))
+    }
+
+    fn choose_above_fair(&mut self, now: Nanos) -> Option<(TaskView, Class)> {
+        if let Some(view) = self.stop.pick() {
+            return Some((view, Class::Stop));
+        }
+        if let Some(view) = self.deadline.pick() {
+            return Some((view, Class::Deadline));
+        }
+        let fair_first = !self.fair.is_empty() && self.throttle.is_on(now);
+        if fair_first {
+            return None;
+        }
+        self.real_time.pick().map(|view| (view, Class::RealTime))
     }
 
     /// Ends the turn of a real-time task where throttling begins, if fair tasks wait.

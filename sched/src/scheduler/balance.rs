@@ -12,7 +12,7 @@ use arch::time::Nanos;
 use super::{Scheduler, look};
 use crate::policy::{Event, Verdict};
 use crate::resched::Resched;
-use crate::run_queue::{Rotation, RunQueue};
+use crate::run_queue::{Rotation, RunQueue, Terms};
 use crate::task::Schedulable;
 
 /// How often a CPU with two tasks more than another gives one away.
@@ -24,7 +24,8 @@ impl<T: Schedulable> Scheduler<T> {
     /// Charges the task that runs on `cpu` and says whether another should run. Called on that CPU when
     /// its [deadline](Self::deadline) has passed; calling it early does no harm.
     pub fn tick(&self, cpu: CpuId, now: Nanos) -> Resched {
-        let mut queue = self.cpus.get(cpu).queue.lock();
+        let this = self.cpus.get(cpu);
+        let mut queue = this.queue.lock();
         let verdict = queue.charge(now);
         let refilled = queue.refill(now);
         let waiting = queue.queued() > 0;
@@ -34,7 +35,7 @@ impl<T: Schedulable> Scheduler<T> {
         let over = verdict == Verdict::Reschedule && (waiting || queue.is_exhausted());
         let switches = over || refilled || queue.throttling_ended(now);
         self.watch(&mut queue, now);
-        self.publish(cpu, &queue);
+        self.publish(this, cpu, &queue);
         drop(queue);
         if switches { self.tell(cpu, cpu) } else { Resched::No }
     }
@@ -99,9 +100,10 @@ impl<T: Schedulable> Scheduler<T> {
 
     /// Moves any waiting task. `None` if there is none that may move.
     fn push(&self, from: CpuId, to: CpuId, now: Nanos) -> Option<Resched> {
-        let mut queue = self.cpus.get(from).queue.lock();
+        let this = self.cpus.get(from);
+        let mut queue = this.queue.lock();
         let task = queue.steal(to)?;
-        self.publish(from, &queue);
+        self.publish(this, from, &queue);
         drop(queue);
         Some(self.arrive(task, from, to, now))
     }
@@ -110,10 +112,11 @@ impl<T: Schedulable> Scheduler<T> {
     /// less, and the others have more room. So where tasks do not divide among CPUs, the short share goes around.
     fn rotate(&self, from: CpuId, to: CpuId, now: Nanos) -> Rotation<Resched> {
         let there = self.waited_on(to, now);
-        let mut queue = self.cpus.get(from).queue.lock();
+        let this = self.cpus.get(from);
+        let mut queue = this.queue.lock();
         match queue.give_up_spoiled(to, there, now) {
             Rotation::Moved(task) => {
-                self.publish(from, &queue);
+                self.publish(this, from, &queue);
                 drop(queue);
                 Rotation::Moved(self.arrive(task, from, to, now))
             }
@@ -125,14 +128,16 @@ impl<T: Schedulable> Scheduler<T> {
     /// Queues a task on `to` that was taken from the queue of `from`.
     fn arrive(&self, task: Arc<T>, from: CpuId, to: CpuId, now: Nanos) -> Resched {
         // In transit the task is in nobody's queue; a change of its affinity meanwhile is seen under the new lock.
-        let mut queue = self.cpus.get(to).queue.lock();
+        let this = self.cpus.get(to);
+        let mut queue = this.queue.lock();
         task.task().move_to(to);
-        if self.must_leave(to, &task.task().affinity()) {
+        if self.must_leave(to, task.task()) {
             drop(queue);
             return self.place(task, Event::Migrated, now, from);
         }
-        let preempts = queue.enqueue(task, Event::Migrated, now);
-        self.publish(to, &queue);
+        let terms = Terms::of(task.task());
+        let preempts = queue.enqueue(task, terms, Event::Migrated, now);
+        self.publish(this, to, &queue);
         drop(queue);
         if preempts { self.tell(to, from) } else { look(to, from) }
     }
@@ -148,11 +153,13 @@ impl<T: Schedulable> Scheduler<T> {
                 .max_by_key(|&cpu| self.load(cpu))?;
             tried.insert(victim);
             // Two queues are locked here; `try_lock` cannot deadlock with another thief.
-            let Some(mut other) = self.cpus.get(victim).queue.try_lock() else { continue };
+            let this = self.cpus.get(victim);
+            let Some(mut other) = this.queue.try_lock() else { continue };
             let Some(task) = other.steal(thief) else { continue };
-            self.publish(victim, &other);
+            self.publish(this, victim, &other);
             drop(other);
-            queue.enqueue(task, Event::Migrated, now);
+            let terms = Terms::of(task.task());
+            queue.enqueue(task, terms, Event::Migrated, now);
             return queue.pick(now);
         }
     }

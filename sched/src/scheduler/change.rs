@@ -116,7 +116,8 @@ impl<T: Schedulable> Scheduler<T> {
         let core = task.task();
         loop {
             let cpu = core.cpu();
-            let mut queue = self.cpus.get(cpu).queue.lock();
+            let this = self.cpus.get(cpu);
+            let mut queue = this.queue.lock();
             if core.cpu() != cpu {
                 continue;
             }
@@ -126,7 +127,7 @@ impl<T: Schedulable> Scheduler<T> {
             }
             // Asleep, or on its way into a queue: whoever queues it reads the new values.
             let Some(task) = queue.remove(core) else { return Resched::No };
-            self.publish(cpu, &queue);
+            self.publish(this, cpu, &queue);
             drop(queue);
             // Anew, and not here again: a wider affinity may allow an idle CPU.
             return self.place(task, Event::Migrated, now, here);

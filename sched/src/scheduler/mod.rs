@@ -30,7 +30,7 @@ use crate::policy::{POLICIES, PolicyKind, Setup, broken};
 use crate::resched::Resched;
 use crate::run_queue::RunQueue;
 use crate::statistics::CpuStatistics;
-use crate::task::{Schedulable, TaskId};
+use crate::task::{Schedulable, TaskCore, TaskId};
 use crate::watchdog::{PATIENCE, Starved};
 
 /// There is no memory for another task's places in the queues.
@@ -164,7 +164,7 @@ impl<T: Schedulable> Scheduler<T> {
         let this = self.cpus.get(cpu);
         let mut queue = this.queue.lock();
         queue.set_idle(idle, now);
-        self.publish(cpu, &queue);
+        self.publish(this, cpu, &queue);
         self.online.insert(cpu, Ordering::AcqRel);
     }
 
@@ -261,14 +261,18 @@ impl<T: Schedulable> Scheduler<T> {
         }
     }
 
-    /// Whether a task of this affinity has to leave `cpu`.
-    fn must_leave(&self, cpu: CpuId, affinity: &CpuMask) -> bool {
-        !self.usable(affinity).contains(cpu)
+    fn is_online(&self, cpu: CpuId) -> bool {
+        self.online.contains(cpu, Ordering::Acquire)
+    }
+
+    /// Whether a task has to leave `cpu`, or to keep away from it.
+    fn must_leave(&self, cpu: CpuId, task: &TaskCore) -> bool {
+        let may_stay = task.may_run_on(cpu) && self.is_online(cpu);
+        !may_stay && !self.usable(&task.affinity()).contains(cpu)
     }
 
     /// Publishes the facts about `cpu`. Called before its queue's lock is released after any change.
-    fn publish(&self, cpu: CpuId, queue: &RunQueue<T>) {
-        let this = self.cpus.get(cpu);
+    fn publish(&self, this: &CpuQueue<T>, cpu: CpuId, queue: &RunQueue<T>) {
         let load = queue.load();
         this.load.store(load, Ordering::Relaxed);
         this.urgency.store(queue.urgency().0, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use arch::time::Nanos;
 
 use super::{OutOfMemory, Scheduler};
 use crate::policy::{Event, POLICIES, Policy, PolicyKind, Setup};
-use crate::run_queue::{Class, RunQueue, view_of};
+use crate::run_queue::{Class, RunQueue, Terms};
 use crate::task::Schedulable;
 
 /// The CPUs that have to [call the scheduler](Scheduler::begin_switch) after a replacement.
@@ -52,7 +52,7 @@ impl<T: Schedulable> Scheduler<T> {
                 this.resched.store(true, arch::sync::atomic::Ordering::Release);
                 told.insert(cpu);
             }
-            self.publish(cpu, &queue);
+            self.publish(this, cpu, &queue);
         }
         drop(room);
         // The old instances, outside all locks.
@@ -111,7 +111,7 @@ impl<T: Schedulable> RunQueue<T> {
         if queued.class == Class::Fair && core.memory_of() != self.generation {
             core.remember_for(self.generation);
             core.set_mark(self.watch.mark(now));
-            self.fair.enqueue(view_of(core, &core.parameters(), slot), Event::Migrated);
+            self.fair.enqueue(Terms::of(core).view(core, slot), Event::Migrated);
         }
     }
 }

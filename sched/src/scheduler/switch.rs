@@ -10,7 +10,7 @@ use super::{QueueGuard, Scheduler};
 use crate::park::ParkMode;
 use crate::policy::Event;
 use crate::resched::Resched;
-use crate::run_queue::RunQueue;
+use crate::run_queue::{Class, Current, RunQueue};
 use crate::task::{Schedulable, TaskCore};
 
 /// Why the running task gives the CPU up.
@@ -73,7 +73,7 @@ impl<T: Schedulable> Scheduler<T> {
         queue.statistics.calls += 1;
         queue.statistics.yields += u64::from(leave == Leave::Yield);
         let Some((previous, fate)) = self.put_down(&mut queue, cpu, now, leave) else {
-            self.publish(cpu, &queue);
+            self.publish(this, cpu, &queue);
             return Switched::Stay;
         };
         self.pull_urgent(&mut queue, cpu, now);
@@ -82,7 +82,7 @@ impl<T: Schedulable> Scheduler<T> {
             .or_else(|| self.pull(&mut queue, cpu, now))
             .or_else(|| queue.pick_idle())
             .unwrap_or_else(|| Arc::clone(&previous));
-        self.publish(cpu, &queue);
+        self.publish(this, cpu, &queue);
         if Arc::ptr_eq(&previous, &next) {
             return Switched::Stay;
         }
@@ -93,7 +93,8 @@ impl<T: Schedulable> Scheduler<T> {
         let delay = next.task().note_started(now);
         queue.note_switch(delay, now);
         next.task().park.set_on_cpu();
-        this.switches.fetch_add(1, Ordering::Relaxed);
+        // Written under the queue's lock only, so a load and a store replace the locked addition.
+        this.switches.store(this.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         Switched::To(Switch { guard: queue, previous, fate, next })
     }
 
@@ -105,28 +106,34 @@ impl<T: Schedulable> Scheduler<T> {
         now: Nanos,
         leave: Leave,
     ) -> Option<(Arc<T>, Fate)> {
-        let task = Arc::clone(&queue.current.as_ref()?.task);
-        let affinity = task.task().affinity();
-        // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
-        let finds_better = || queue.queued() > 0 && !affinity.and(&self.idle()).is_empty();
-        let finds_refuge = || queue.is_displaced() && self.has_refuge(&task, cpu, queue.urgency());
-        let leaves_cpu = !queue.is_idle()
-            && (self.must_leave(cpu, &affinity) || finds_better() || finds_refuge());
+        let current = queue.current.as_ref()?;
         match leave {
             Leave::Exit => {
-                task.task().park.set_dead();
+                current.task.task().park.set_dead();
                 Some((queue.take_current(Event::Exited)?, Fate::Ended))
             }
-            Leave::Block if task.task().park.commit() => {
-                self.note_blocked(task.task());
+            Leave::Block if current.task.task().park.commit() => {
+                self.note_blocked(current.task.task());
                 Some((queue.take_current(Event::Blocked)?, Fate::Left))
             }
-            _ if leaves_cpu => Some((queue.take_current(Event::MigratedAway)?, Fate::Migrates)),
+            _ if self.moves_away(queue, current, cpu) => {
+                Some((queue.take_current(Event::MigratedAway)?, Fate::Migrates))
+            }
             Leave::Yield => Some((queue.put_back(Event::Yielded, now)?, Fate::Left)),
             Leave::Block | Leave::Preempt => {
                 Some((queue.put_back(Event::Preempted, now)?, Fate::Left))
             }
         }
+    }
+
+    /// Whether the running task of `cpu` has to go elsewhere, or is better off there.
+    fn moves_away(&self, queue: &RunQueue<T>, current: &Current<T>, cpu: CpuId) -> bool {
+        let core = current.task.task();
+        // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
+        let finds_better = || queue.queued() > 0 && core.may_run_on_any(&self.idle);
+        let finds_refuge = || queue.is_displaced() && self.has_refuge(core, cpu, queue.urgency());
+        current.class != Class::Idle
+            && (self.must_leave(cpu, core) || finds_better() || finds_refuge())
     }
 
     /// Counts a task that went to sleep uninterruptibly. Its waker, who waits until it is off the CPU, counts it off.

@@ -6,16 +6,14 @@
 //! Every CPU publishes how urgent the first task is that waits there. Hardly ever does one wait, and then a CPU that
 //! switches reads one counter.
 
-use alloc::sync::Arc;
-
 use arch::cpu::CpuId;
 use arch::sync::atomic::Ordering;
 use arch::time::Nanos;
 
 use super::{CpuQueue, Scheduler};
 use crate::policy::Event;
-use crate::run_queue::RunQueue;
-use crate::task::Schedulable;
+use crate::run_queue::{RunQueue, Terms};
+use crate::task::{Schedulable, TaskCore};
 use crate::throttle::RealTimeLimit;
 use crate::urgency::Urgency;
 
@@ -50,16 +48,17 @@ impl<T: Schedulable> Scheduler<T> {
         // Two queues are locked here; `try_lock` cannot deadlock with another thief.
         let Some(mut other) = self.cpus.get(victim).queue.try_lock() else { return };
         let stolen = other.steal_urgent(cpu, own);
-        self.publish(victim, &other);
+        self.publish(self.cpus.get(victim), victim, &other);
         drop(other);
         if let Some(task) = stolen {
-            queue.enqueue(task, Event::Migrated, now);
+            let terms = Terms::of(task.task());
+            queue.enqueue(task, terms, Event::Migrated, now);
         }
     }
 
     /// Whether `task`, displaced on `cpu`, finds a CPU that runs something less urgent.
-    pub(super) fn has_refuge(&self, task: &Arc<T>, cpu: CpuId, urgency: Urgency) -> bool {
-        let usable = self.usable(&task.task().affinity());
+    pub(super) fn has_refuge(&self, task: &TaskCore, cpu: CpuId, urgency: Urgency) -> bool {
+        let usable = self.usable(&task.affinity());
         let running = |cpu: CpuId| self.cpus.get(cpu).urgency.load(Ordering::Relaxed);
         usable.iter().any(|other| other != cpu && running(other) < urgency.0)
     }

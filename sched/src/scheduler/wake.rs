@@ -10,9 +10,9 @@ use super::{Scheduler, look};
 use crate::park::{WakeMask, Woken};
 use crate::policy::{CpuSnapshot, Event, TaskView, placement};
 use crate::resched::Resched;
-use crate::run_queue::{Class, view_of};
+use crate::run_queue::Terms;
 use crate::task::{Schedulable, TaskCore};
-use crate::urgency::{Urgency, class_of};
+use crate::urgency::Urgency;
 
 impl<T: Schedulable> Scheduler<T> {
     /// Ends `task`'s sleep if it is one of `sleeps`, and queues it.
@@ -46,12 +46,14 @@ impl<T: Schedulable> Scheduler<T> {
 
     /// Queues a task that is in nobody's hands but the caller's.
     pub(super) fn place(&self, task: Arc<T>, event: Event, now: Nanos, here: CpuId) -> Resched {
+        let terms = Terms::of(task.task());
         loop {
-            let cpu = self.select_cpu(task.task(), now, here);
-            let mut queue = self.cpus.get(cpu).queue.lock();
+            let cpu = self.select_cpu(task.task(), &terms, now, here);
+            let this = self.cpus.get(cpu);
+            let mut queue = this.queue.lock();
             task.task().move_to(cpu);
             // Looked at again after `cpu` is known to others: see `refresh`.
-            if self.must_leave(cpu, &task.task().affinity()) {
+            if self.must_leave(cpu, task.task()) {
                 continue;
             }
             let was_contended = queue.queued() > 0;
@@ -62,8 +64,8 @@ impl<T: Schedulable> Scheduler<T> {
                 queue.statistics.woken += 1;
                 queue.statistics.woken_locally += u64::from(cpu == here);
             }
-            let preempts = queue.enqueue(task, event, now);
-            self.publish(cpu, &queue);
+            let preempts = queue.enqueue(task, terms, event, now);
+            self.publish(this, cpu, &queue);
             drop(queue);
             return match (preempts, was_contended) {
                 (true, _) => self.tell(cpu, here),
@@ -74,25 +76,26 @@ impl<T: Schedulable> Scheduler<T> {
         }
     }
 
-    fn select_cpu(&self, core: &TaskCore, now: Nanos, here: CpuId) -> CpuId {
-        let parameters = core.parameters();
+    fn select_cpu(&self, core: &TaskCore, terms: &Terms, now: Nanos, here: CpuId) -> CpuId {
+        let (affinity, last) = (core.affinity(), core.cpu());
+        if affinity.is_only(last) && self.is_online(last) {
+            return last;
+        }
         let load = |cpu| self.load(cpu);
         let snapshot = CpuSnapshot {
-            allowed: self.usable(&core.affinity()),
+            allowed: self.usable(&affinity),
             idle: self.idle(),
-            last: core.cpu(),
+            last,
             waker: here,
             load: &load,
             random: self.seed ^ now.0 ^ core.id().0 << 40,
         };
-        let view = view_of(core, &parameters, TaskView::NOT_QUEUED);
-        let is_urgent = class_of(&parameters) > Class::Fair || core.lent() > Urgency::FAIR;
-        let cpu = if is_urgent {
+        let cpu = if terms.urgency > Urgency::FAIR {
             placement::least_urgent(&snapshot, &|cpu| {
                 self.cpus.get(cpu).urgency.load(Ordering::Relaxed)
             })
         } else {
-            (self.policy().select_cpu)(&view, &snapshot)
+            (self.policy().select_cpu)(&terms.view(core, TaskView::NOT_QUEUED), &snapshot)
         };
         // A policy is not trusted with the affinity.
         if snapshot.allowed.contains(cpu) { cpu } else { snapshot.allowed.lowest().unwrap_or(here) }

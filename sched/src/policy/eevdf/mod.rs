@@ -19,6 +19,7 @@ use arch::time::Nanos;
 use self::timeline::{Entity, Timeline};
 use super::{CounterKind, Event, Memory, Pick, Policy, PolicyKind, TaskView, Verdict, placement};
 use crate::queue::KeyedQueue;
+use crate::slots::Slots;
 use crate::task::TaskId;
 
 /// The slice of a task that asked for none.
@@ -57,83 +58,118 @@ const SLICES: usize = 0;
 const ADMISSIONS: usize = 1;
 const PREEMPTIONS: usize = 2;
 
+/// Tasks in order: the key is a virtual time and, where two are equal, the task; the value its place in [`Eevdf::entities`].
+type Order = KeyedQueue<(i64, TaskId), u32>;
+
 /// The run queue of one CPU.
 #[derive(Debug, Default)]
 pub struct Eevdf {
+    /// All in competition, the current one included: they stay in their places, and the queues have small entries.
+    entities: Slots<Entity>,
     /// Known to be eligible, by deadline.
-    eligible: KeyedQueue<(i64, TaskId), Entity>,
+    eligible: Order,
     /// The others, by virtual runtime.
-    ahead: KeyedQueue<(i64, TaskId), Entity>,
-    current: Option<Entity>,
+    ahead: Order,
+    current: Option<u32>,
     timeline: Timeline,
     counters: [u64; 3],
 }
 
 impl Eevdf {
-    fn insert(&mut self, entity: Entity) {
-        if entity.runtime <= self.timeline.mean() {
-            self.eligible.push((entity.deadline, entity.task.id), entity);
-        } else {
-            self.ahead.push((entity.runtime, entity.task.id), entity);
-        }
+    fn entity(&self, place: u32) -> Option<&Entity> {
+        self.entities.get(place)
     }
 
-    /// Moves to `eligible` who has become so.
-    fn admit(&mut self) {
+    fn current(&self) -> Option<&Entity> {
+        self.entity(self.current?)
+    }
+
+    fn queue(&mut self, place: u32) {
+        let Some(entity) = self.entities.get(place) else { return };
+        let (queue, time) = if entity.runtime <= self.timeline.mean() {
+            (&mut self.eligible, entity.deadline)
+        } else {
+            (&mut self.ahead, entity.runtime)
+        };
+        queue.push((time, entity.task.id), place);
+    }
+
+    /// The current entity, if it is `task`, which comes back into the queue because of `event`.
+    fn resume(&mut self, task: TaskView, event: Event) -> Option<u32> {
+        if !matches!(event, Event::Preempted | Event::Yielded) {
+            return None;
+        }
+        let place = self.current?;
+        let entity = self.entities.get_mut(place).filter(|entity| entity.task.id == task.id)?;
+        entity.task = task;
+        if event == Event::Yielded {
+            entity.deadline += entity.slice();
+        }
+        self.current = None;
+        Some(place)
+    }
+
+    /// Takes out who has the earliest deadline, after everybody was looked at who has become eligible.
+    fn choose(&mut self) -> Option<u32> {
         let mean = self.timeline.mean();
-        while let Some((_, first)) = self.ahead.first() {
+        // Who becomes eligible is most often chosen at once, and then need not be queued once more.
+        let mut first: Option<((i64, TaskId), u32)> = None;
+        while let Some(((runtime, _), place)) = self.ahead.first() {
             // Rounding may leave nobody at or behind the mean; then the first is closest.
-            if first.runtime > mean && !self.eligible.is_empty() {
+            if *runtime > mean && !(first.is_none() && self.eligible.is_empty()) {
                 break;
             }
-            if let Some((_, entity)) = self.ahead.pop() {
-                self.counters[ADMISSIONS] += 1;
-                self.eligible.push((entity.deadline, entity.task.id), entity);
+            let place = *place;
+            let _ = self.ahead.pop();
+            let Some(entity) = self.entities.get(place) else { continue };
+            self.counters[ADMISSIONS] += 1;
+            let admitted = ((entity.deadline, entity.task.id), place);
+            if let Some((key, place)) = first.replace(admitted) {
+                self.eligible.push(key, place);
             }
         }
+        if let Some((key, place)) = first {
+            if self.eligible.first().is_none_or(|(other, _)| key < *other) {
+                return Some(place);
+            }
+            self.eligible.push(key, place);
+        }
+        self.eligible.pop().map(|(_, place)| place)
     }
 
-    /// `entity`, out of its queue, leaves the competition.
-    fn dismiss(&mut self, entity: &Entity) -> TaskView {
-        let memory = self.timeline.lag(entity);
-        self.timeline.part(entity);
-        TaskView { memory, ..entity.task }
+    /// The entity at `place`, out of its queue, leaves the competition.
+    fn dismiss(&mut self, place: u32) -> Option<TaskView> {
+        let entity = self.entities.remove(place)?;
+        let memory = self.timeline.lag(&entity);
+        self.timeline.part(&entity);
+        Some(TaskView { memory, ..entity.task })
     }
 }
 
 impl Policy for Eevdf {
     fn reserve(&mut self, tasks: usize) -> bool {
-        self.eligible.reserve(tasks) && self.ahead.reserve(tasks)
+        self.entities.reserve(tasks) && self.eligible.reserve(tasks) && self.ahead.reserve(tasks)
     }
 
     fn enqueue(&mut self, task: TaskView, event: Event) {
-        let returning = matches!(event, Event::Preempted | Event::Yielded);
-        let entity = match self.current.take_if(|current| returning && current.task.id == task.id) {
-            Some(mut current) => {
-                current.task = task;
-                if event == Event::Yielded {
-                    current.deadline += current.slice();
-                }
-                current
-            }
-            None => {
-                let entity = self.timeline.place(task, event);
-                self.timeline.join(&entity);
-                entity
-            }
-        };
-        self.insert(entity);
+        let place = self.resume(task, event).unwrap_or_else(|| {
+            let entity = self.timeline.place(task, event);
+            self.timeline.join(&entity);
+            self.entities.insert(entity)
+        });
+        self.queue(place);
     }
 
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
-        self.admit();
-        let (_, entity) = self.eligible.pop()?;
-        self.current = Some(entity);
+        let place = self.choose()?;
+        self.current = Some(place);
+        let entity = self.entity(place)?;
         Some(Pick { task: entity.task, slice: Nanos(entity.left().max(GRANULARITY) as u64) })
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {
-        let Some(current) = &mut self.current else { return Verdict::Reschedule };
+        let current = self.current.and_then(|place| self.entities.get_mut(place));
+        let Some(current) = current else { return Verdict::Reschedule };
         self.timeline.advance(current, ran);
         let left = current.left();
         if left >= GRANULARITY {
@@ -145,36 +181,40 @@ impl Policy for Eevdf {
     }
 
     fn preempts(&mut self, task: TaskId) -> bool {
-        let Some(current) = &self.current else { return true };
-        let Some((_, woken)) = self.eligible.first() else { return false };
-        let preempts =
-            woken.task.id == task && !woken.task.batch && woken.deadline < current.deadline;
+        let Some(current) = self.current() else { return true };
+        let woken = self.eligible.first().and_then(|(_, place)| self.entity(*place));
+        let preempts = woken.is_some_and(|woken| {
+            woken.task.id == task && !woken.task.batch && woken.deadline < current.deadline
+        });
         self.counters[PREEMPTIONS] += u64::from(preempts);
         preempts
     }
 
     fn leave(&mut self, _event: Event) -> Memory {
-        let Some(current) = self.current.take() else { return Memory::default() };
-        self.dismiss(&current).memory
+        let current = self.current.take().and_then(|place| self.dismiss(place));
+        current.map_or_else(Memory::default, |view| view.memory)
     }
 
     fn remove(&mut self, task: TaskId) -> Option<TaskView> {
-        let wanted = |entity: &Entity| entity.task.id == task;
-        let entity = self.eligible.take(wanted).or_else(|| self.ahead.take(wanted))?;
-        Some(self.dismiss(&entity))
+        let entities = &self.entities;
+        let wanted =
+            |place: &u32| entities.get(*place).is_some_and(|entity| entity.task.id == task);
+        let place = self.eligible.take(wanted).or_else(|| self.ahead.take(wanted))?;
+        self.dismiss(place)
     }
 
     fn steal(&mut self, may_move: &dyn Fn(&TaskView) -> bool) -> Option<TaskView> {
         // Who has the latest deadline would wait longest here.
         let queued = self.eligible.iter().chain(self.ahead.iter());
-        let movable = queued.filter(|entity| may_move(&entity.task));
+        let movable =
+            queued.filter_map(|place| self.entity(*place)).filter(|entity| may_move(&entity.task));
         let last = movable.max_by_key(|entity| entity.deadline)?.task.id;
         self.remove(last)
     }
 
     fn drain(&mut self) -> Option<TaskView> {
-        let (_, entity) = self.eligible.pop().or_else(|| self.ahead.pop())?;
-        Some(self.dismiss(&entity))
+        let (_, place) = self.eligible.pop().or_else(|| self.ahead.pop())?;
+        self.dismiss(place)
     }
 
     fn len(&self) -> usize {
