@@ -149,6 +149,16 @@ impl ParkState {
         fence(Ordering::SeqCst);
     }
 
+    /// Announces that the calling task will sleep, and then asks `look`; if that has an answer, takes the announcement back.
+    pub fn prepare_unless<R>(&self, mode: ParkMode, look: impl FnOnce() -> Option<R>) -> Option<R> {
+        self.prepare(mode);
+        let found = look();
+        if found.is_some() {
+            self.cancel();
+        }
+        found
+    }
+
     /// Takes the announcement back. Harmless if a waker was faster.
     pub fn cancel(&self) {
         // A plain store suffices: while the task runs, the only other transition is this same one, by a waker.
@@ -217,8 +227,13 @@ impl ParkState {
     }
 
     /// A CPU is about to switch to the task.
+    ///
+    /// What the task then looks at before it enters user mode is new: whoever writes that, calls [`wake`](Self::wake) and finds
+    /// the task on no CPU has written it before the task looks.
     pub fn set_on_cpu(&self) {
         self.on_cpu.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `wake`: get on the CPU, then look; there: make true, then look for the CPU.
+        fence(Ordering::SeqCst);
     }
 
     /// The CPU has left the task's stack: the last thing that it does with the task.

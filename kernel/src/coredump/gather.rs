@@ -12,13 +12,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use arch::sync::{Preempt, Rank, SpinLock};
+use signals::{Attention, Member};
 
 use super::threads::ThreadRecord;
 use super::{Aftermath, Registers};
 use crate::errno::{Errno, Result};
-use crate::scheduling::{self, Completion};
+use crate::scheduling::{Completion, WakeMask};
 use crate::signal::{ProcessSignals, Signal, send};
-use crate::task::{Attention, CoreFile, ExitStatus, Thread};
+use crate::task::{CoreFile, ExitStatus, Thread};
 
 /// The part of a dump that is under the process's signal lock.
 #[derive(Debug)]
@@ -106,7 +107,7 @@ pub(super) fn begin(thread: &Arc<Thread>, status: ExitStatus) -> Begun {
         }
         send::begin_exit(&mut state, status);
         // The dumper has work to do yet, in which nothing but SIGKILL shall interrupt it.
-        thread.replace_attention(None);
+        thread.attention().replace(None);
         let owed = note_debtors(&mut state, thread);
         if owed == 0 {
             gathering.all_here.complete();
@@ -171,7 +172,7 @@ pub(super) fn finish(thread: &Thread, status: ExitStatus) -> ExitStatus {
 /// Ends a dump that is under way early: somebody wants the process gone now.
 pub(crate) fn abort(state: &ProcessSignals) {
     if let Some(dump) = &state.dump {
-        dump.dumper.set_attention(Attention::Kill);
-        scheduling::wake_for_fatal_signal(&dump.dumper);
+        dump.dumper.attention().set(Attention::Kill);
+        dump.dumper.wake(WakeMask::KILL);
     }
 }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use arch::time::Nanos;
 use arch::{clock, interrupts, preempt};
 use sched::{Leave, ParkMode, WakeMask};
+use signals::Member;
 
 use super::cpus::scheduler;
 use super::preemption::carry_out;
@@ -58,16 +59,16 @@ pub fn block_current(
     let park = &thread.scheduling.task.park;
     let mut armed = false;
     let outcome = loop {
-        park.prepare(mode);
-        let outcome = if done() {
-            Some(Ok(()))
-        } else if is_interrupted(&thread, mode) {
-            Some(Err(WaitEnd::Interrupted))
-        } else {
-            deadline.filter(|&at| clock::now() >= at).map(|_| Err(WaitEnd::TimedOut))
+        let look = || {
+            if done() {
+                Some(Ok(()))
+            } else if thread.attention().forbids(mode) {
+                Some(Err(WaitEnd::Interrupted))
+            } else {
+                deadline.filter(|&at| clock::now() >= at).map(|_| Err(WaitEnd::TimedOut))
+            }
         };
-        if let Some(outcome) = outcome {
-            park.cancel();
+        if let Some(outcome) = park.prepare_unless(mode, look) {
             break outcome;
         }
         if let Some(at) = deadline {
@@ -83,15 +84,6 @@ pub fn block_current(
     outcome
 }
 
-/// Whether a signal forbids `thread` to sleep in `mode`.
-fn is_interrupted(thread: &Thread, mode: ParkMode) -> bool {
-    match mode {
-        ParkMode::Uninterruptible => false,
-        ParkMode::Interruptible => thread.has_pending_signal(),
-        ParkMode::Killable | ParkMode::Stopped | ParkMode::Traced => thread.has_fatal_signal(),
-    }
-}
-
 /// Ends `thread`'s sleep if it is one of `sleeps`. What it waits for was made true before.
 ///
 /// Allowed anywhere where no lock of rank `RUN_QUEUE` or above is held, also in interrupt handlers. Never switches here and now:
@@ -103,22 +95,10 @@ pub fn wake_thread(thread: &Arc<Thread>, sleeps: WakeMask) {
     preempt::enable();
 }
 
-/// Ends an interruptible sleep, because a signal was made pending for `thread`.
-pub fn wake_interruptible(thread: &Arc<Thread>) {
-    wake_thread(thread, WakeMask::SIGNAL);
-}
-
-/// Ends an interruptible sleep, because a signal was made pending for `thread`; if the thread is running in
-/// user mode on another CPU, makes it enter the kernel and look.
-pub fn wake_for_signal(thread: &Arc<Thread>) {
-    wake_thread(thread, WakeMask::SIGNAL);
-    kick(thread);
-}
-
-/// Ends every sleep but an uninterruptible one, because `thread` is to end; makes it enter the kernel if it
-/// runs in user mode.
-pub fn wake_for_fatal_signal(thread: &Arc<Thread>) {
-    wake_thread(thread, WakeMask::KILL);
+/// As [`wake_thread`], because `thread`'s attention was set; if it is running in user mode on another CPU, makes it
+/// enter the kernel and look.
+pub fn wake_and_interrupt(thread: &Arc<Thread>, sleeps: WakeMask) {
+    wake_thread(thread, sleeps);
     kick(thread);
 }
 

@@ -36,10 +36,7 @@ mod wait_queue;
 mod watchdog;
 
 pub use crate::cpu::load_averages;
-pub use block::{
-    WaitEnd, assert_may_sleep, block_current, wake_for_fatal_signal, wake_for_signal,
-    wake_interruptible, wake_thread,
-};
+pub use block::{WaitEnd, assert_may_sleep, block_current, wake_and_interrupt, wake_thread};
 pub use calls::SYSCALLS;
 pub use completion::Completion;
 pub(crate) use cpu_clock::Meter;

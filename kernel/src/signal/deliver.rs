@@ -8,13 +8,15 @@ use alloc::sync::Arc;
 use core::ops::ControlFlow;
 
 use arch::context::UserContext;
+use signals::StopNews;
+use signals::duty::{self, Duty};
 
 use super::action::{Action, ActionFlags};
 use super::choose::{Disposition, Source, dispose};
 use super::info::SignalInfo;
 use super::number::{DefaultAction, Signal, SignalSet};
 use super::restart::{Before, Outcome, decide};
-use super::state::{ProcessSignals, StopNews};
+use super::state::ProcessSignals;
 use super::{handler, mask, stop, timers};
 use crate::coredump::gather::{self, Gathering};
 use crate::coredump::{self, Aftermath, Registers};
@@ -127,7 +129,7 @@ fn deliver_one(
         Found::StopSignal { signal, unless_orphaned } => {
             let family = family::lock();
             if !unless_orphaned || !family::is_in_orphaned_group(thread.process(), &family) {
-                stop::begin(&mut thread.process().signals(), signal);
+                signals::stop::begin(&mut *thread.process().signals(), signal);
             }
         }
         Found::Stop => stop::park(thread),
@@ -167,20 +169,17 @@ fn end_by(
 /// Takes the next thing to act on.
 fn take(thread: &Thread) -> Found {
     let mut state = thread.process().signals();
-    if let Some(status) = state.exit {
-        if let (true, Some(dump)) = (state.of(thread).owes_registers, &state.dump) {
-            return Found::Dump(dump.gathering().clone());
+    match duty::next(&mut *state, thread) {
+        Duty::EndProcess(status) => {
+            return match (state.of(thread).owes_registers, &state.dump) {
+                (true, Some(dump)) => Found::Dump(dump.gathering().clone()),
+                _ => Found::ProcessEnds(status),
+            };
         }
-        return Found::ProcessEnds(status);
-    }
-    if let Some(status) = state.of(thread).ending {
-        return Found::ThreadEnds(status);
-    }
-    if let Some(news) = state.stop.announcement.take() {
-        return Found::Announcement(news);
-    }
-    if state.of(thread).stop {
-        return Found::Stop;
+        Duty::EndThread(status) => return Found::ThreadEnds(status),
+        Duty::Announce(news) => return Found::Announcement(news),
+        Duty::Park => return Found::Stop,
+        Duty::Signals => (),
     }
     if let Some((signal, info)) = state.of(thread).fatal_fault {
         return Found::Fatal(signal, info);
@@ -208,7 +207,7 @@ fn take_signal(state: &mut ProcessSignals, thread: &Thread) -> Found {
             Found::Handler(signal, info, action)
         }
         disposition @ (Disposition::Stop | Disposition::StopUnlessOrphaned) => {
-            state.stop.may_begin = true;
+            state.stop.permit();
             let unless_orphaned = disposition == Disposition::StopUnlessOrphaned;
             Found::StopSignal { signal, unless_orphaned }
         }

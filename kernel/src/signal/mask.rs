@@ -1,7 +1,8 @@
 //! The signal mask of a thread: changing it, and calls that wait with a mask of their own.
 
+use signals::taker;
+
 use super::number::SignalSet;
-use super::send;
 use super::state::ProcessSignals;
 use crate::task::{Thread, current};
 
@@ -11,7 +12,7 @@ pub(super) fn set(state: &mut ProcessSignals, thread: &Thread, mask: SignalSet) 
     let former = core::mem::replace(&mut state.of_mut(thread).blocked, mask);
     let newly_blocked = mask.difference(former);
     if !newly_blocked.is_empty() {
-        send::retarget(state, thread, newly_blocked);
+        taker::retarget(state, thread, newly_blocked);
     }
     state.refresh(thread);
 }

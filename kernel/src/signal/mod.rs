@@ -4,7 +4,7 @@
 //! the host. The *loop* delivers until nothing is deliverable, on every return to user mode.
 //!
 //! [`Signal`] and [`SignalSet`] are the vocabulary; [`ProcessSignals`] and [`ThreadSignals`] the state, both
-//! under the signal lock of the process.
+//! under the signal lock of the process. What threads race for under that lock is the crate [`signals`].
 
 pub mod action;
 pub mod altstack;
@@ -15,7 +15,6 @@ pub mod frame;
 mod handler;
 pub mod info;
 pub mod mask;
-mod number;
 pub mod pending;
 pub mod restart;
 pub mod send;
@@ -30,9 +29,9 @@ pub use action::{Action, ActionFlags, Actions, Handler, SharedActions};
 pub use altstack::AlternateStack;
 pub use calls::SYSCALLS;
 pub use info::{Code, SignalInfo};
-pub use number::{DefaultAction, SIGNAL_COUNT, Signal, SignalSet};
 pub use pending::{Charge, PendingSignals};
 pub use signalfd::SignalFd;
+pub use signals::number::{self, DefaultAction, SIGNAL_COUNT, Signal, SignalSet};
 pub use state::{ProcessSignals, ThreadSignals};
 
 use crate::task::{Thread, current};

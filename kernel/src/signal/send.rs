@@ -7,21 +7,24 @@
 //! A SIGKILL, and any other signal that ends its target for certain, sets the process's exit status right here: it
 //! needs no memory, and no thread has to look at a queue to find out that it is to die.
 //!
+//! What races under the signal lock, above all who is to take the signal, is [`signals`]' business.
+//!
 //! Locks: takes the target's signal lock, and inside it the locks of the scheduler.
+
+use signals::{duty, stop, taker};
 
 use super::action::Handler;
 use super::choose::Protection;
 use super::frame::build::FaultRecord;
 use super::info::SignalInfo;
-use super::number::{DefaultAction, Signal, SignalSet};
+use super::number::{DefaultAction, Signal};
 use super::pending::{Charge, PendingSignals};
-use super::state::{ProcessSignals, StopNews, StopPhase};
+use super::state::ProcessSignals;
 use crate::coredump::gather;
 use crate::errno::{Errno, Result};
-use crate::scheduling::{self, WakeMask};
 use crate::task::family::FamilyGuard;
 use crate::task::group::ProcessGroup;
-use crate::task::{Attention, CoreFile, ExitStatus, Process, Thread, Tid};
+use crate::task::{CoreFile, ExitStatus, Process, Thread, Tid};
 use crate::trace::{self, Event};
 
 /// Sends `signal` to a process: any of its threads may take it.
@@ -121,12 +124,7 @@ pub fn begin_exit(state: &mut ProcessSignals, status: ExitStatus) {
         return;
     }
     state.exit = Some(status);
-    state.stop.may_begin = false;
-    state.for_each_thread(|thread, own| {
-        own.stop = false;
-        thread.set_attention(Attention::Kill);
-        scheduling::wake_for_fatal_signal(&thread.to_arc());
-    });
+    duty::end_all(state);
 }
 
 /// Ends all threads of the process of `state` but `survivor`, which calls execve(2).
@@ -138,18 +136,7 @@ pub(crate) fn begin_replacement(state: &mut ProcessSignals, survivor: &Thread) -
         return Err(Errno::EAGAIN);
     }
     state.replacing = true;
-    state.stop.may_begin = false;
-    state.for_each_thread(|thread, own| {
-        own.stop = false;
-        if !core::ptr::eq(thread, survivor) {
-            own.ending = Some(ExitStatus::Exited(0));
-            thread.set_attention(Attention::Kill);
-            scheduling::wake_for_fatal_signal(&thread.to_arc());
-        }
-    });
-    if let StopPhase::Stopping(..) = state.stop.phase {
-        state.stop.phase = StopPhase::Running;
-    }
+    duty::end_others(state, survivor, ExitStatus::Exited(0));
     Ok(())
 }
 
@@ -176,7 +163,7 @@ fn post(
     let subject = target.or(state.main_thread()).map_or(Tid::KERNEL, Thread::tid);
     let whole_process = u64::from(target.is_none());
     trace::record(Event::SignalSend, subject, signal.number().into(), whole_process);
-    cancel_opposites(state, signal);
+    stop::cancel_opposites(state, signal);
     if is_discarded(state, target, signal) {
         return Ok(());
     }
@@ -190,44 +177,8 @@ fn post(
         None => &mut state.pending,
     };
     enqueue(pending, signal, info, charge)?;
-    wake_taker(state, target, signal);
+    taker::wake(state, target, signal);
     Ok(())
-}
-
-/// SIGCONT takes back pending stops and ends a stop; a stop signal takes back a pending SIGCONT.
-fn cancel_opposites(state: &mut ProcessSignals, signal: Signal) {
-    if SignalSet::STOP.contains(signal) {
-        state.discard(SignalSet::of(&[Signal::SIGCONT]));
-    } else if signal == Signal::SIGCONT {
-        state.discard(SignalSet::STOP);
-        resume(state);
-    } else if signal == Signal::SIGKILL {
-        state.stop.may_begin = false;
-    }
-}
-
-/// Ends a group stop, whole or half done.
-fn resume(state: &mut ProcessSignals) {
-    state.stop.may_begin = false;
-    let former = core::mem::replace(&mut state.stop.phase, StopPhase::Running);
-    let news = match former {
-        StopPhase::Running => None,
-        // The parent hears of the stop that was under way and of nothing else, as on Linux.
-        StopPhase::Stopping(signal, _) => Some(StopNews::Stopped(signal)),
-        StopPhase::Stopped(_) => {
-            state.stop.unreported = Some(StopNews::Continued);
-            Some(StopNews::Continued)
-        }
-    };
-    if news.is_none() {
-        return;
-    }
-    state.stop.announcement = news;
-    state.for_each_thread(|thread, own| {
-        own.stop = false;
-        thread.set_attention(Attention::Signal);
-        scheduling::wake_thread(&thread.to_arc(), WakeMask::CONTINUE);
-    });
 }
 
 /// Whether the signal has no effect on anybody. One that is blocked is kept: its action may change.
@@ -249,7 +200,7 @@ fn is_deadly(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) ->
     if signal == Signal::SIGKILL {
         return true;
     }
-    let stopped = matches!(state.stop.phase, StopPhase::Stopped(_));
+    let stopped = state.stop.is_stopped();
     let default = state.actions.get(signal).handler == Handler::Default;
     // Whoever is stopped takes nothing else before SIGCONT.
     default
@@ -300,49 +251,6 @@ fn enqueue(
     }
 }
 
-/// Wakes a thread that can take the signal: its target, else the main thread if it can, else one that has nothing to
-/// take yet, else any. When all block it, it stays pending.
-fn wake_taker(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) {
-    let accepts = |thread: &&Thread| state.of(thread).accepts(signal);
-    let taker = match target {
-        Some(thread) => Some(thread).filter(accepts),
-        None => {
-            let main = state.main_thread().filter(accepts);
-            let idle = |thread: &&Thread| accepts(thread) && !thread.has_pending_signal();
-            main.or_else(|| state.threads.iter().find(idle))
-                .or_else(|| state.threads.iter().find(accepts))
-        }
-    };
-    if let Some(thread) = taker {
-        alert(thread);
-    }
-}
-
-/// Makes `thread` pass through the signal loop soon: ends an interruptible sleep, and interrupts it in user mode.
-pub(super) fn alert(thread: &Thread) {
-    thread.set_attention(Attention::Signal);
-    scheduling::wake_for_signal(&thread.to_arc());
-}
-
-/// Hands what `thread` would have taken to others: it will block `signals`, or end.
-pub(super) fn retarget(state: &ProcessSignals, thread: &Thread, signals: SignalSet) {
-    let mut rest = state.pending.set().intersection(signals);
-    for other in &state.threads {
-        let own = state.of(other);
-        if rest.is_empty() || core::ptr::eq(other, thread) || own.exiting {
-            continue;
-        }
-        let takes: SignalSet = rest.iter().filter(|&signal| own.accepts(signal)).collect();
-        if takes.is_empty() {
-            continue;
-        }
-        rest = rest.difference(takes);
-        if !other.has_pending_signal() {
-            alert(other);
-        }
-    }
-}
-
 /// Sends the signal of an expired POSIX timer, to one thread or to the process. Says whether it will be delivered with
 /// its information. One is queued even where the same signal is pending already, for each timer waits for its own.
 pub(crate) fn from_timer(
@@ -355,7 +263,7 @@ pub(crate) fn from_timer(
     if state.exit.is_some() {
         return true;
     }
-    cancel_opposites(&mut state, signal);
+    stop::cancel_opposites(&mut *state, signal);
     if is_discarded(&state, thread, signal) {
         return false;
     }
@@ -371,20 +279,10 @@ pub(crate) fn from_timer(
     if !queued {
         pending.add_without_info(signal);
     }
-    wake_taker(&state, thread, signal);
+    taker::wake(&*state, thread, signal);
     drop(state);
     process.signal_readers().wake_all();
     queued
-}
-
-/// `thread` is ending: it takes no more signals, and others take those that it could have taken.
-pub(crate) fn retire(state: &mut ProcessSignals, thread: &Thread) {
-    let own = state.of_mut(thread);
-    own.exiting = true;
-    let taken = SignalSet::ALL.difference(own.blocked);
-    if state.exit.is_none() {
-        retarget(state, thread, taken);
-    }
 }
 
 /// Sends `signal` with information as the kernel makes it, to the process of `parent`.

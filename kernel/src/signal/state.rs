@@ -9,16 +9,18 @@ use alloc::sync::Arc;
 
 use intrusive_collections::RBTree;
 use qcell::{QCellOwner, QCellOwnerID};
+use signals::duty;
+use signals::stop::StopState;
+use signals::{Crew, Part, Signal, SignalSet};
 
 use super::action::{Actions, SharedActions};
 use super::altstack::AlternateStack;
 use super::choose::{self, Protection, Source};
 use super::frame::build::FaultRecord;
 use super::info::SignalInfo;
-use super::number::{Signal, SignalSet};
 use super::pending::PendingSignals;
 use crate::coredump::gather::DumpState;
-use crate::task::{Account, Attention, ExitStatus, Thread, Threads, Tid};
+use crate::task::{Account, ExitStatus, Thread, Threads, Tid};
 
 /// What a thread has of its own.
 #[derive(Debug, Default)]
@@ -53,57 +55,49 @@ impl ThreadSignals {
     pub fn new(blocked: SignalSet) -> Self {
         Self { blocked, ..Self::default() }
     }
+}
 
-    /// What neither wakes the thread nor is delivered to it.
-    fn held(&self) -> SignalSet {
-        self.blocked.difference(self.awaited)
+impl Part for ThreadSignals {
+    type Status = ExitStatus;
+
+    fn blocked(&self) -> SignalSet {
+        self.blocked
     }
 
-    /// Whether a process-directed `signal` may go to this thread.
-    pub(super) fn accepts(&self, signal: Signal) -> bool {
-        !self.exiting && !self.held().contains(signal)
+    fn awaited(&self) -> SignalSet {
+        self.awaited
     }
-}
 
-/// Where a process stands between running and being stopped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StopPhase {
-    /// Not stopped.
-    Running,
-    /// A stop signal was taken; this many threads have not stopped yet.
-    Stopping(Signal, u32),
-    /// All threads are stopped.
-    Stopped(Signal),
-}
+    fn pending(&self) -> SignalSet {
+        self.pending.set()
+    }
 
-/// What the parent has not been told yet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StopNews {
-    /// It stopped by this signal.
-    Stopped(Signal),
-    /// It went on.
-    Continued,
-}
+    fn is_exiting(&self) -> bool {
+        self.exiting
+    }
 
-/// Job control of one process.
-#[derive(Debug)]
-pub struct StopState {
-    /// Where it stands.
-    pub phase: StopPhase,
-    /// A stop signal was taken and no SIGCONT or SIGKILL has come since. Checked again when the
-    /// stop begins, because the lock is dropped in between.
-    pub may_begin: bool,
-    /// What wait(2) has not reported yet.
-    pub unreported: Option<StopNews>,
-    /// What the next thread to pass through the signal loop tells the parent.
-    pub announcement: Option<StopNews>,
-}
+    fn set_exiting(&mut self) {
+        self.exiting = true;
+    }
 
-impl StopState {
-    /// Whether all threads are stopped.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        matches!(self.phase, StopPhase::Stopped(_))
+    fn owes_stop(&self) -> bool {
+        self.stop
+    }
+
+    fn owes_stop_mut(&mut self) -> &mut bool {
+        &mut self.stop
+    }
+
+    fn has_fatal_fault(&self) -> bool {
+        self.fatal_fault.is_some()
+    }
+
+    fn ending(&self) -> Option<ExitStatus> {
+        self.ending
+    }
+
+    fn ending_mut(&mut self) -> &mut Option<ExitStatus> {
+        &mut self.ending
     }
 }
 
@@ -148,12 +142,7 @@ impl ProcessSignals {
             exit: None,
             dump: None,
             replacing: false,
-            stop: StopState {
-                phase: StopPhase::Running,
-                may_begin: false,
-                unreported: None,
-                announcement: None,
-            },
+            stop: StopState::new(),
             protection: Protection::None,
             account,
             queue_limit,
@@ -191,12 +180,6 @@ impl ProcessSignals {
         }
     }
 
-    /// Forgets all pending occurrences of `signals`.
-    pub(super) fn discard(&mut self, signals: SignalSet) {
-        self.pending.flush(signals);
-        self.for_each_thread(|_, own| own.pending.flush(signals));
-    }
-
     /// Bytes of kernel memory that signals take which are pending for the process or one of its threads.
     #[must_use]
     pub fn held_memory(&self) -> usize {
@@ -225,30 +208,56 @@ impl ProcessSignals {
         choose::next(own.pending.set(), self.pending.set(), faults, blocked)
     }
 
-    /// Whether `thread` has something to do in the signal loop.
-    fn has_work(&self, thread: &Thread) -> bool {
-        let own = self.of(thread);
-        let pending = own.pending.set().union(self.pending.set());
-        !pending.difference(own.held()).is_empty()
-            || own.stop
-            || own.fatal_fault.is_some()
-            || self.stop.announcement.is_some()
-            || self.is_dying(thread)
-    }
-
     /// Whether `thread` is to end.
     #[must_use]
     pub fn is_dying(&self, thread: &Thread) -> bool {
-        self.exit.is_some() || self.of(thread).ending.is_some()
+        duty::is_dying(self, thread)
     }
 
-    /// Brings the thread's flags in line with the state. A thread that finds nothing to do calls this for itself;
-    /// for others the flags are only ever set.
+    /// Brings the thread's attention in line with the state. A thread that finds nothing to do calls this for itself.
     pub(super) fn refresh(&self, thread: &Thread) {
-        thread.replace_attention(match (self.is_dying(thread), self.has_work(thread)) {
-            (true, _) => Some(Attention::Kill),
-            (false, true) => Some(Attention::Signal),
-            (false, false) => None,
-        });
+        duty::refresh(self, thread);
+    }
+}
+
+impl Crew for ProcessSignals {
+    type Thread = Thread;
+    type Part = ThreadSignals;
+
+    fn threads(&self) -> impl Iterator<Item = &Thread> {
+        self.threads.iter()
+    }
+
+    fn part<'a>(&'a self, thread: &'a Thread) -> &'a ThreadSignals {
+        self.key.ro(&thread.signals)
+    }
+
+    fn part_mut<'a>(&'a mut self, thread: &'a Thread) -> &'a mut ThreadSignals {
+        self.key.rw(&thread.signals)
+    }
+
+    fn for_each(&mut self, change: impl FnMut(&Thread, &mut ThreadSignals)) {
+        self.for_each_thread(change);
+    }
+
+    fn shared_pending(&self) -> SignalSet {
+        self.pending.set()
+    }
+
+    fn discard(&mut self, signals: SignalSet) {
+        self.pending.flush(signals);
+        self.for_each_thread(|_, own| own.pending.flush(signals));
+    }
+
+    fn exit(&self) -> Option<ExitStatus> {
+        self.exit
+    }
+
+    fn stop(&self) -> &StopState {
+        &self.stop
+    }
+
+    fn stop_mut(&mut self) -> &mut StopState {
+        &mut self.stop
     }
 }

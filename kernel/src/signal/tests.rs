@@ -2,12 +2,13 @@
 
 use alloc::sync::Arc;
 
+use signals::{StopNews, StopPhase, stop, taker};
+
 use super::action::{Action, Handler};
 use super::choose::Protection;
 use super::info::{Code, SignalInfo};
 use super::number::{Signal, SignalSet};
-use super::state::{StopNews, StopPhase};
-use super::{deliver, mask, send, stop};
+use super::{deliver, mask, send};
 use crate::errno::Errno;
 use crate::scheduling::{self, ThreadCore};
 use crate::task::{CoreFile, ExitStatus, Pid, Process, Thread, testing};
@@ -95,7 +96,7 @@ fn an_ending_thread_hands_its_signals_on() {
     set_handler(&process, Signal::SIGUSR1, Handler::Catch(0x1000));
     kill(&process, Signal::SIGUSR1);
     assert!(threads[0].has_pending_signal() && !threads[1].has_pending_signal());
-    send::retire(&mut process.signals(), &threads[0]);
+    taker::retire(&mut *process.signals(), &threads[0]);
     assert!(threads[1].has_pending_signal());
 }
 
@@ -152,10 +153,10 @@ fn stops_and_sigcont_take_each_other_back() {
 fn the_last_thread_completes_a_stop_and_sigcont_ends_it() {
     let (process, threads) = process(2);
     let mut state = process.signals();
-    state.stop.may_begin = true;
-    stop::begin(&mut state, Signal::SIGSTOP);
-    assert_eq!(stop::arrive(&mut state, &threads[0]), None);
-    let news = stop::arrive(&mut state, &threads[1]);
+    state.stop.permit();
+    stop::begin(&mut *state, Signal::SIGSTOP);
+    assert_eq!(stop::arrive(&mut *state, &threads[0]), None);
+    let news = stop::arrive(&mut *state, &threads[1]);
     assert_eq!(news, Some(StopNews::Stopped(Signal::SIGSTOP)));
     assert!(state.stop.is_stopped());
     drop(state);
@@ -164,7 +165,7 @@ fn the_last_thread_completes_a_stop_and_sigcont_ends_it() {
     assert_eq!(process.signals().exit, None);
     kill(&process, Signal::SIGCONT);
     let state = process.signals();
-    assert_eq!(state.stop.phase, StopPhase::Running);
+    assert_eq!(state.stop.phase(), StopPhase::Running);
     assert_eq!(state.stop.unreported, Some(StopNews::Continued));
     assert_eq!(state.stop.announcement, Some(StopNews::Continued));
 }
@@ -174,43 +175,43 @@ fn a_thread_that_slept_through_sigcont_takes_part_in_the_next_stop() {
     let (process, threads) = process(2);
     let begin = || {
         let mut state = process.signals();
-        state.stop.may_begin = true;
-        stop::begin(&mut state, Signal::SIGSTOP);
+        state.stop.permit();
+        stop::begin(&mut *state, Signal::SIGSTOP);
     };
     begin();
     let mut state = process.signals();
-    assert_eq!(stop::arrive(&mut state, &threads[0]), None);
-    assert!(stop::arrive(&mut state, &threads[1]).is_some());
-    assert!(!stop::is_over(&state, &threads[1]));
+    assert_eq!(stop::arrive(&mut *state, &threads[0]), None);
+    assert!(stop::arrive(&mut *state, &threads[1]).is_some());
+    assert!(!stop::is_over(&*state, &threads[1]));
     drop(state);
     // The first thread goes on and takes the next stop signal before the second one has run at all.
     kill(&process, Signal::SIGCONT);
     begin();
     let mut state = process.signals();
-    assert!(stop::is_over(&state, &threads[1]), "it would sleep on and never arrive");
-    assert_eq!(stop::arrive(&mut state, &threads[0]), None);
-    assert!(stop::arrive(&mut state, &threads[1]).is_some());
+    assert!(stop::is_over(&*state, &threads[1]), "it would sleep on and never arrive");
+    assert_eq!(stop::arrive(&mut *state, &threads[0]), None);
+    assert!(stop::arrive(&mut *state, &threads[1]).is_some());
 }
 
 #[test]
 fn sigcont_between_taking_a_stop_and_beginning_it_forbids_it() {
     let (process, _threads) = process(1);
-    process.signals().stop.may_begin = true;
+    process.signals().stop.permit();
     kill(&process, Signal::SIGCONT);
     let mut state = process.signals();
-    stop::begin(&mut state, Signal::SIGTSTP);
-    assert_eq!(state.stop.phase, StopPhase::Running);
+    stop::begin(&mut *state, Signal::SIGTSTP);
+    assert_eq!(state.stop.phase(), StopPhase::Running);
 }
 
 #[test]
 fn an_ending_thread_does_not_hold_a_stop_up() {
     let (process, threads) = process(2);
     let mut state = process.signals();
-    state.stop.may_begin = true;
-    stop::begin(&mut state, Signal::SIGSTOP);
-    assert_eq!(stop::arrive(&mut state, &threads[1]), None);
-    send::retire(&mut state, &threads[0]);
-    assert!(stop::arrive(&mut state, &threads[0]).is_some());
+    state.stop.permit();
+    stop::begin(&mut *state, Signal::SIGSTOP);
+    assert_eq!(stop::arrive(&mut *state, &threads[1]), None);
+    taker::retire(&mut *state, &threads[0]);
+    assert!(stop::arrive(&mut *state, &threads[0]).is_some());
 }
 
 #[test]

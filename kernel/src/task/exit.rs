@@ -7,6 +7,8 @@
 
 use alloc::sync::Arc;
 
+use signals::{stop, taker};
+
 use super::current;
 use super::family::{self, FamilyGuard};
 use super::id::Pid;
@@ -26,7 +28,7 @@ use crate::memory::user;
 use crate::scheduling;
 use crate::shutdown::{self, End};
 use crate::signal::deliver::Ending;
-use crate::signal::{Signal, SignalInfo, send, stop};
+use crate::signal::{Signal, SignalInfo, send};
 use crate::syscall::Caller;
 use crate::trace::{self, Event};
 
@@ -89,8 +91,8 @@ fn end_thread(status: ExitStatus) -> ! {
 fn stop_taking_signals(thread: &Thread) {
     let process = thread.process();
     let mut state = process.signals();
-    send::retire(&mut state, thread);
-    let news = stop::arrive(&mut state, thread);
+    taker::retire(&mut *state, thread);
+    let news = stop::arrive(&mut *state, thread);
     gather::leave(&mut state, thread);
     drop(state);
     if let Some(news) = news {

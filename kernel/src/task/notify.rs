@@ -3,12 +3,13 @@
 //! Everything happens under the family lock, so a signal that says *look* is pending before a wait(2) can return what
 //! it speaks of. Takes the parent's signal lock.
 
+use signals::StopNews;
+
 use super::family::FamilyGuard;
 use super::process::Process;
 use super::status::ExitStatus;
 use super::usage::Usage;
 use crate::signal::info::ChildNews;
-use crate::signal::state::StopNews;
 use crate::signal::{ActionFlags, Code, Handler, Signal, SignalInfo, send};
 
 /// Clock ticks per second, as user programs count them (`USER_HZ`).

@@ -7,6 +7,7 @@ use arch::sync::{Rank, SpinLock};
 use intrusive_collections::{KeyAdapter, RBTreeAtomicLink, intrusive_adapter};
 use mm::AddressSpace;
 use qcell::QCell;
+use signals::{AttentionWord, Member};
 
 use super::account::Account;
 use super::credentials::Credentials;
@@ -15,7 +16,7 @@ use super::process::Process;
 use super::run::Start;
 use crate::errno::Result;
 use crate::fs::{FileTable, FsContext};
-use crate::scheduling::ThreadCore;
+use crate::scheduling::{self, ThreadCore, WakeMask};
 use crate::signal::ThreadSignals;
 use crate::syscall::Caller;
 use crate::trace;
@@ -121,19 +122,6 @@ impl Inherited {
         Self { no_new_privileges: false, personality: 0, timer_slack_ns: 50_000 };
 }
 
-/// Why a thread is to pass through the signal loop.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub(crate) enum Attention {
-    /// There may be a signal to deliver, or a stop to take part in.
-    Signal = 1 << 0,
-    /// The thread is to end.
-    Kill = 1 << 0 | 1 << 1,
-}
-
-/// The bit that sets [`Attention::Kill`] apart.
-const KILL: u32 = 1 << 1;
-
 intrusive_adapter!(pub(crate) Threads = Arc<Thread>: Thread { process_link => RBTreeAtomicLink });
 
 impl<'a> KeyAdapter<'a> for Threads {
@@ -167,8 +155,8 @@ pub struct Thread {
     /// How restart_syscall(2) goes on.
     restart: SpinLock<Option<Restart>>,
 
-    /// Bits of [`Attention`]; written under the process's signal lock.
-    attention: AtomicU32,
+    /// Written under the process's signal lock.
+    attention: AttentionWord,
 
     // Touched by the thread itself alone; relaxed.
     clear_child_tid: AtomicU64,
@@ -199,7 +187,7 @@ impl Thread {
             fs: SpinLock::new(Rank::THREAD, parts.fs),
             start: SpinLock::new(Rank::THREAD, None),
             restart: SpinLock::new(Rank::THREAD, None),
-            attention: AtomicU32::new(0),
+            attention: AttentionWord::new(),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             restores_mask: AtomicBool::new(false),
@@ -361,24 +349,13 @@ impl Thread {
     /// asks this. The scheduler's wake-up protocol orders the two, so no wake-up is lost.
     #[must_use]
     pub fn has_pending_signal(&self) -> bool {
-        self.attention.load(Ordering::Acquire) != 0
+        self.attention.is_set()
     }
 
     /// Whether a killable wait must end: the thread is to end.
     #[must_use]
     pub fn has_fatal_signal(&self) -> bool {
-        self.attention.load(Ordering::Acquire) & KILL != 0
-    }
-
-    /// Adds a reason to pass through the signal loop. The caller holds the process's signal lock.
-    pub(crate) fn set_attention(&self, reason: Attention) {
-        // Release pairs with the loads above: who sees the bit sees what was made pending before.
-        self.attention.fetch_or(reason as u32, Ordering::Release);
-    }
-
-    /// Replaces the reasons. The caller holds the process's signal lock, and is the thread itself or found one.
-    pub(crate) fn replace_attention(&self, reason: Option<Attention>) {
-        self.attention.store(reason.map_or(0, |reason| reason as u32), Ordering::Release);
+        self.attention.is_fatal()
     }
 
     /// Whether the signal mask is to be put back on the way to user mode. Asked by the thread itself.
@@ -466,6 +443,16 @@ impl Thread {
     /// Sets the address of [`robust_list`](Self::robust_list).
     pub fn set_robust_list(&self, head: u64) {
         self.robust_list.store(head, Ordering::Relaxed);
+    }
+}
+
+impl Member for Thread {
+    fn attention(&self) -> &AttentionWord {
+        &self.attention
+    }
+
+    fn wake(&self, sleeps: WakeMask) {
+        scheduling::wake_and_interrupt(&self.to_arc(), sleeps);
     }
 }
 

@@ -8,6 +8,8 @@ use alloc::sync::Arc;
 
 use linux_raw_sys::general as abi;
 
+use signals::StopNews;
+
 use super::family::{self, FamilyGuard};
 use super::id::Pid;
 use super::process::Process;
@@ -18,7 +20,6 @@ use super::{exit, pidfd, rusage};
 use crate::errno::{Errno, Result};
 use crate::memory::user::UserPtr;
 use crate::signal::info::{ChildNews, INFO_SIZE, SignalInfo};
-use crate::signal::state::StopNews;
 use crate::signal::{Code, Signal};
 use crate::syscall::{Caller, Fd};
 

@@ -1,10 +1,10 @@
-//! The mutants: what is taken out of the code, and the test that must notice. Ordered by invariant.
+//! The mutants of the memory manager: what is taken out of the code, and the test that must notice. Ordered by invariant.
 
 use super::Kind::{Model, Simulation};
 use super::{Killer, Kind, Mutant};
 
 const fn killer(kind: Kind, program: &'static str, test: &'static str) -> Killer {
-    Killer { kind, program, test }
+    Killer { package: "mm", kind, program, test }
 }
 
 /// All of them. `text` is found exactly once in `file`, or `make mutants` says so and ends.

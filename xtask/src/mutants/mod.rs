@@ -1,12 +1,13 @@
-//! `make mutants`: takes single lines out of the memory manager, and expects the tests to notice.
+//! `make mutants`: takes single lines out of the memory manager and of the signal protocol, and expects the tests to notice.
 //!
-//! A test that passes says little if it would pass without the code that it is about. Each [`Mutant`] of [`list`] removes
-//! one flush, one push-down, one reference or one look at a count, in a copy of the tree below the target directory, and names
+//! A test that passes says little if it would pass without the code that it is about. Each [`Mutant`] of [`list`] and [`signals`] removes
+//! one flush, one push-down, one reference, one wake-up or one look, in a copy of the tree below the target directory, and names
 //! the one test that must fail then. A text that is not found exactly once, a mutant that does not compile, and a test that fails
 //! without any mutant are errors: the list has to be mended then.
 
 mod list;
 mod scratch;
+mod signals;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ const BRIEF: Duration = Duration::from_secs(20);
 
 /// One change that must not go unnoticed.
 struct Mutant {
-    /// The invariant of `docs/cow-tree.md` that it breaks, and how.
+    /// The invariant that it breaks (of `docs/cow-tree.md`, where it has a number), and how.
     name: &'static str,
     /// The file, from the top of the tree.
     file: &'static str,
@@ -40,11 +41,13 @@ struct Mutant {
     killer: Killer,
 }
 
-/// A test of the crate `mm`.
+/// A test of a crate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Killer {
+    /// The crate.
+    package: &'static str,
     kind: Kind,
-    /// The test program, `mm/tests/*.rs`.
+    /// The test program, `tests/*.rs` of the crate.
     program: &'static str,
     /// The test in it.
     test: &'static str,
@@ -64,7 +67,8 @@ enum Kind {
 /// # Errors
 /// If a text is not where the list says, a mutant does not compile, or a test fails without one.
 pub fn run(only: &str) -> anyhow::Result<ExitCode> {
-    let chosen: Vec<&Mutant> = MUTANTS.iter().filter(|mutant| mutant.name.contains(only)).collect();
+    let all = MUTANTS.iter().chain(signals::MUTANTS);
+    let chosen: Vec<&Mutant> = all.filter(|mutant| mutant.name.contains(only)).collect();
     if chosen.is_empty() {
         bail!("no mutant's name contains {only:?}");
     }

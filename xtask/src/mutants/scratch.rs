@@ -128,7 +128,12 @@ impl Scratch {
     /// Compiles the test program and says where it is.
     fn compile(&self, killer: Killer) -> anyhow::Result<PathBuf> {
         let mut command = workspace::cargo(["test", "--no-run", "--message-format=json"]);
-        command.current_dir(&self.tree).args(["--package", "mm", "--test", killer.program]);
+        command.current_dir(&self.tree).args([
+            "--package",
+            killer.package,
+            "--test",
+            killer.program,
+        ]);
         let target = match killer.kind {
             Kind::Simulation => "build",
             Kind::Model => {

@@ -1,6 +1,8 @@
 //! rt_sigaction(2), sigaltstack(2), rt_sigreturn(2).
 
 use super::check_size;
+use signals::Crew;
+
 use crate::errno::{Errno, Result};
 use crate::memory::user::UserPtr;
 use crate::signal::action::Action;
