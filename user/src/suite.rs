@@ -23,6 +23,7 @@ mod events;
 mod exec;
 mod exec_errors;
 mod exec_formats;
+mod extended_state;
 mod faults;
 mod file_locks;
 mod files;
@@ -39,6 +40,7 @@ mod locking;
 mod memory;
 mod mounts;
 mod moving;
+mod notifications;
 mod paths;
 mod permissions;
 mod pipes;
@@ -114,8 +116,10 @@ const AREAS: &[Area] = &[
     delivery::AREA,
     restarts::AREA,
     frames::AREA,
+    extended_state::AREA,
     cores::AREA,
     asynchronous::AREA,
+    notifications::AREA,
     files::AREA,
     splices::AREA,
     file_locks::AREA,

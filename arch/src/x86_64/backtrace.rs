@@ -16,9 +16,9 @@ pub fn frames(mut visit: impl FnMut(usize)) {
     let mut frame: usize;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) };
-    let mut top = stack_top(frame);
+    let Some(mut top) = stack_top(frame) else { return };
     for _ in 0..LIMIT {
-        if !frame.is_multiple_of(8) || frame + 16 > top {
+        if !is_frame(frame, top) {
             return;
         }
         // SAFETY: aligned, and both words lie on a stack of this CPU, which is mapped.
@@ -29,18 +29,22 @@ pub fn frames(mut visit: impl FnMut(usize)) {
         visit(return_address);
         if !(frame + 1..top).contains(&next) {
             // A trap with a stack of its own: the interrupted function is on another one.
-            let other = stack_top(next);
-            if other == top {
-                return;
+            match stack_top(next) {
+                Some(other) if other != top => top = other,
+                _ => return,
             }
-            top = other;
         }
         frame = next;
     }
 }
 
-/// The end of the stack that `address` is on, or `address` if that is no known stack.
-fn stack_top(address: usize) -> usize {
+/// Whether the two words of a frame can be at `frame`, on the stack that ends at `top`.
+fn is_frame(frame: usize, top: usize) -> bool {
+    frame.is_multiple_of(8) && frame.checked_add(16).is_some_and(|end| end <= top)
+}
+
+/// The end of the stack that `address` is on, if that is a known one.
+fn stack_top(address: usize) -> Option<usize> {
     let (bottom, top) = percpu::stack_bounds();
     let boot = (SKEIN_BOOT_STACK.bottom(), SKEIN_BOOT_STACK.top());
     let ist = super::stacks::ist_bounds();
@@ -48,5 +52,5 @@ fn stack_top(address: usize) -> usize {
         .into_iter()
         .chain(ist)
         .find(|(bottom, top)| (*bottom..*top).contains(&address))
-        .map_or(address, |(_, top)| top)
+        .map(|(_, top)| top)
 }

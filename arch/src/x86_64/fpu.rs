@@ -19,6 +19,8 @@ use crate::error::OutOfMemory;
 const WANTED: u64 = 0x7 | 0xe0 | 1 << 19;
 /// x87 and SSE: what `FXSAVE` knows.
 pub(super) const LEGACY: u64 = 3;
+/// SSE, which MXCSR is part of.
+pub(super) const SSE: u64 = 2;
 /// Bytes of the `FXSAVE` area, and offset of the `XSAVE` header.
 const LEGACY_BYTES: usize = 512;
 const HEADER_BYTES: usize = 64;

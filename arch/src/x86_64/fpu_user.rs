@@ -83,16 +83,24 @@ pub fn save_to_user(image: UserAddr) -> Result<(), UserFault> {
 ///
 /// # Errors
 /// [`UserFault`] when it is not readable, not aligned to 64 bytes, or refused by the processor (Intel SDM vol. 1, 13.8):
-/// unknown components, a compacted format, reserved bits. The registers are undefined then: [`reset`] them.
+/// unknown components, reserved bits. Where the processor has `XSAVEC`, an image whose header says that it is compacted is loaded as
+/// one, as on Linux; elsewhere it is refused. The registers are undefined after an error: [`reset`] them.
 pub fn load_from_user(image: UserAddr, features: u64) -> Result<(), UserFault> {
     if !fpu::has_xsave() {
         return load_legacy_from_user(image);
     }
     let image = image_at(image, ALIGNMENT)?;
     let enabled = fpu::layout().features;
-    on_user_image!("xrstor64", image, features & enabled)?;
-    initialise(enabled & !features);
-    Ok(())
+    let initial = enabled & !features;
+    // `XRSTOR` of AVX without SSE loads MXCSR as well (13.8.1). It belongs to SSE, so that part comes last which has SSE.
+    if features & fpu::SSE != 0 {
+        initialise(initial);
+        on_user_image!("xrstor64", image, features & enabled)
+    } else {
+        on_user_image!("xrstor64", image, features & enabled)?;
+        initialise(initial);
+        Ok(())
+    }
 }
 
 /// Loads x87 and SSE from the 512 bytes at `image`; all other components become initial.
@@ -101,9 +109,9 @@ pub fn load_from_user(image: UserAddr, features: u64) -> Result<(), UserFault> {
 /// As [`load_from_user`]; 16 bytes of alignment are enough.
 pub fn load_legacy_from_user(image: UserAddr) -> Result<(), UserFault> {
     let image = image_at(image, LEGACY_ALIGNMENT)?;
-    on_user_image!("fxrstor64", image, u64::MAX)?;
+    // First, for the sake of MXCSR, as above.
     initialise(fpu::layout().features & !fpu::LEGACY);
-    Ok(())
+    on_user_image!("fxrstor64", image, u64::MAX)
 }
 
 /// Makes the registers what `execve` gives a program.

@@ -224,10 +224,10 @@ impl File {
         self.owner.lock().clone()
     }
 
-    /// Changes who gets SIGIO.
-    pub fn set_signal_owner(&self, owner: SignalOwner) {
-        let former = core::mem::replace(&mut *self.owner.lock(), owner);
-        drop(former);
+    /// Changes who gets SIGIO. `change` runs with a spin lock held.
+    pub fn update_signal_owner(&self, change: impl FnOnce(&mut SignalOwner)) {
+        // What is overwritten are weak references: nothing ends here.
+        change(&mut self.owner.lock());
     }
 
     /// Replaces what tells the owner, and returns the former; see [`asynchronous`](super::asynchronous).

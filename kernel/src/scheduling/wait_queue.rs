@@ -25,6 +25,7 @@ use sched::{ParkMode, WakeMask};
 use super::block::{WaitEnd, assert_may_sleep, block_current, wake_thread};
 use super::observers::{Observers, Registration, Wake};
 use crate::errno::Result;
+use crate::fs::asynchronous;
 use crate::task::{self, Thread};
 
 /// A thread in a queue.
@@ -114,6 +115,11 @@ impl WaitQueue {
             if let Some(value) = condition() {
                 membership.leave_passing_on();
                 return Ok(value);
+            }
+            if mode == ParkMode::Interruptible {
+                // Who has woken others and sleeps now, perhaps until they have done something, tells those first that are told by
+                // signals. The other modes are for short waits, and for those with locks held.
+                asynchronous::deliver(&waiter.thread);
             }
             let end = block_current(mode, deadline, || waiter.woken.load(Ordering::Acquire));
             // A waker chose this thread: the condition is asked before anybody else's wake-up can be swallowed.

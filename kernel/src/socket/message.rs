@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_ischarged_until_it_is_gone() {
+    fn a_message_is_charged_until_it_is_gone() {
         let buffer = SendBuffer::new();
         let mut queue = ReceiveQueue::new();
         queue.push(message(&buffer, b"hello"), None);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_holds_a_message_keeps_itscharge() {
+    fn a_reader_that_holds_a_message_keeps_its_charge() {
         let buffer = SendBuffer::new();
         let mut queue = ReceiveQueue::new();
         queue.push(message(&buffer, b"x"), None);

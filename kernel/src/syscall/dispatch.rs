@@ -29,32 +29,40 @@ pub fn dispatch(caller: &mut Caller<'_>) -> Result {
         true => None,
         false => Some(pressure::call_credit(caller.thread)?),
     };
-    if recorder::wants(Event::SystemCall) {
-        return recorded(syscall, caller);
+    if recorder::wants(Event::SystemCall) || trace::enabled() {
+        return observed(syscall, caller);
     }
-    if !trace::enabled() {
-        let result = (syscall.run)(caller);
-        asynchronous::deliver();
-        return result;
-    }
-    let entry = trace::Entry::new(syscall, caller);
+    run(syscall, caller)
+}
+
+/// Runs the call, and what it leaves to be done at its end.
+#[inline]
+fn run(syscall: &Syscall, caller: &mut Caller<'_>) -> Result {
     let result = (syscall.run)(caller);
-    asynchronous::deliver();
-    entry.finish(&result);
+    asynchronous::deliver(caller.thread);
     result
 }
 
-/// Runs the call between two records of the trace.
+/// Runs the call between two records of the trace, or two lines of the log, or both.
 #[cold]
-fn recorded(syscall: &Syscall, caller: &mut Caller<'_>) -> Result {
+fn observed(syscall: &Syscall, caller: &mut Caller<'_>) -> Result {
     let tid = caller.thread.tid();
-    recorder::record(Event::SystemCall, tid, caller.number(), 0);
-    let result = (syscall.run)(caller);
-    let value = match &result {
-        Ok(value) => *value as u64,
-        Err(errno) => errno.to_register(),
-    };
-    recorder::record(Event::SystemCallEnd, tid, value, 0);
+    let is_recorded = recorder::wants(Event::SystemCall);
+    if is_recorded {
+        recorder::record(Event::SystemCall, tid, caller.number(), 0);
+    }
+    let entry = trace::enabled().then(|| trace::Entry::new(syscall, caller));
+    let result = run(syscall, caller);
+    if let Some(entry) = entry {
+        entry.finish(&result);
+    }
+    if is_recorded {
+        let value = match &result {
+            Ok(value) => *value as u64,
+            Err(errno) => errno.to_register(),
+        };
+        recorder::record(Event::SystemCallEnd, tid, value, 0);
+    }
     result
 }
 

@@ -75,13 +75,15 @@ fn end_thread(status: ExitStatus) -> ! {
     scheduling::leave_address_space();
     drop(thread.replace_files(None));
     drop(thread.replace_fs(None));
-    asynchronous::deliver();
+    asynchronous::deliver(&thread);
     crate::cpu::charge_current();
     process.ended_threads.lock().add(&Usage::of_thread(&thread));
     let is_last = leave_process(&thread);
     thread.credentials().account.remove_thread();
     if is_last {
         end_of(&process, status);
+        // The end of a session's leader hangs its terminal up.
+        asynchronous::deliver(&thread);
     }
     drop((thread, process));
     scheduling::exit_current()

@@ -15,6 +15,7 @@ use super::id::Tid;
 use super::process::Process;
 use super::run::Start;
 use crate::errno::Result;
+use crate::fs::asynchronous::Woken;
 use crate::fs::{FileTable, FsContext};
 use crate::scheduling::{self, ThreadCore, WakeMask};
 use crate::signal::ThreadSignals;
@@ -155,6 +156,9 @@ pub struct Thread {
     /// How restart_syscall(2) goes on.
     restart: SpinLock<Option<Restart>>,
 
+    /// Files with `O_ASYNC` that its wake-ups have reached.
+    pub(crate) woken: Woken,
+
     /// Written under the process's signal lock.
     attention: AttentionWord,
 
@@ -187,6 +191,7 @@ impl Thread {
             fs: SpinLock::new(Rank::THREAD, parts.fs),
             start: SpinLock::new(Rank::THREAD, None),
             restart: SpinLock::new(Rank::THREAD, None),
+            woken: Woken::new(),
             attention: AttentionWord::new(),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),

@@ -14,6 +14,7 @@ use crate::fs::{
     File, FileOperations, OpenFlags, PollEvents, PollTable, Recipient, SignalOwner, Sink, Source,
 };
 use crate::signal::Signal;
+use crate::task::group::ProcessGroup;
 use crate::task::{self, Capability};
 
 /// How a terminal was opened.
@@ -96,19 +97,8 @@ impl FileOperations for TerminalFile {
         self.terminal.write(source, self.party(file))
     }
 
-    /// The foreground group, or else the caller.
     fn default_signal_owner(&self) -> Option<SignalOwner> {
-        let credentials = task::current().credentials();
-        let sender = [credentials.user.real, credentials.user.effective];
-        let group = self.terminal.foreground_group();
-        let (kind, recipient) = match group {
-            Some(group) => (abi::F_OWNER_PGRP, Recipient::Group(Arc::downgrade(&group))),
-            None => {
-                let process = Arc::downgrade(task::current().process());
-                (abi::F_OWNER_PID, Recipient::Process(process))
-            }
-        };
-        Some(SignalOwner { kind: kind as i32, recipient, signal: 0, sender })
+        Some(default_owner(self.terminal.foreground_group()))
     }
 
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {
@@ -146,6 +136,18 @@ impl FileOperations for TerminalFile {
     fn release(&self, _file: &File) {
         self.terminal.closed();
     }
+}
+
+/// Whom a terminal tells that is told of nobody: its foreground group, or else the caller.
+pub(super) fn default_owner(foreground: Option<Arc<ProcessGroup>>) -> SignalOwner {
+    let process = task::current().process().clone();
+    let credentials = task::current().credentials();
+    let sender = [credentials.user.real, credentials.user.effective];
+    let (kind, recipient) = match foreground {
+        Some(group) => (abi::F_OWNER_PGRP, Recipient::Group(Arc::downgrade(&group))),
+        None => (abi::F_OWNER_PID, Recipient::Process(Arc::downgrade(&process))),
+    };
+    SignalOwner { kind: kind as i32, recipient, signal: 0, sender }
 }
 
 impl Terminal {

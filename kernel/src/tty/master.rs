@@ -7,6 +7,7 @@ use linux_raw_sys::general::{TIOCPKT_DATA, winsize};
 use linux_raw_sys::ioctl;
 
 use super::control::{Window, address_of};
+use super::file::default_owner;
 use super::pty::Link;
 use super::terminal::Terminal;
 use crate::errno::{Errno, Result};
@@ -150,7 +151,8 @@ impl FileOperations for Master {
     }
 
     fn default_signal_owner(&self) -> Option<SignalOwner> {
-        Some(SignalOwner::default())
+        // The groups are the slave's: none is in the foreground here.
+        Some(default_owner(None))
     }
 
     fn poll(&self, _file: &File, table: &mut PollTable) -> PollEvents {

@@ -20,6 +20,7 @@ use crate::byte_ring::ByteRing;
 use crate::errno::{Errno, Result};
 use crate::fs::DeviceNumber;
 use crate::scheduling::{self, WaitQueue};
+use crate::task;
 
 /// Received bytes that the thread has not taken. What comes beyond that is lost, as on any UART.
 const RECEIVE_CAPACITY: usize = 4096;
@@ -151,7 +152,7 @@ fn carry(terminal: &Terminal) {
         WORK.wait_uninterruptible(|| HAS_WORK.swap(false, Ordering::Acquire).then_some(()));
         terminal.continue_output();
         held.bring_to(terminal);
-        crate::fs::asynchronous::deliver();
+        crate::fs::asynchronous::deliver(&task::current());
     }
 }
 

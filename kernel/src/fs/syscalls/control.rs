@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 
 use linux_raw_sys::general as abi;
 
-use super::super::{CloseOnExec, Fd, File, OpenFlags, asynchronous};
+use super::super::asynchronous::{self, Telling};
+use super::super::{CloseOnExec, Fd, File, OpenFlags};
 use super::{descriptors, files, is_path_only, owner, records};
 use crate::errno::{Errno, Result};
 use crate::syscall;
@@ -78,14 +79,12 @@ fn set_flags(caller: &Caller<'_>, file: &Arc<File>, descriptor: Fd, flags: u32) 
             return Err(Errno::EPERM);
         }
     }
-    let was_told = file.status().contains(OpenFlags::ASYNC);
-    file.set_status(flags, OpenFlags::SETTABLE);
-    if was_told != flags.contains(OpenFlags::ASYNC) {
-        match asynchronous::update(file, descriptor) {
-            // The flag is kept where it has no effect.
-            Ok(()) | Err(Errno::ENOTTY) => {}
-            Err(error) => return Err(error),
-        }
+    // What can fail comes first: the call changes all flags or none.
+    match asynchronous::change(file, descriptor, Telling::of(flags)) {
+        // A file that has nothing to tell never has the flag; asking for it is no error here.
+        Ok(()) | Err(Errno::ENOTTY) => {}
+        Err(error) => return Err(error),
     }
+    file.set_status(flags, OpenFlags::SETTABLE.difference(OpenFlags::ASYNC));
     Ok(0)
 }

@@ -3,7 +3,8 @@
 use arch::addr::UserAddr;
 use linux_raw_sys::ioctl as abi;
 
-use super::super::{CloseOnExec, Fd, FileType, OpenFlags, SeekFrom, Special, asynchronous};
+use super::super::asynchronous::{self, Telling};
+use super::super::{CloseOnExec, Fd, FileType, OpenFlags, SeekFrom, Special};
 use super::{file, files, owner};
 use crate::errno::{Errno, Result};
 use crate::memory::user::UserPtr;
@@ -23,12 +24,8 @@ fn ioctl(caller: &mut Caller<'_>, descriptor: Fd, command: u32, argument: u64) -
         abi::FIONCLEX => files(caller).set_close_on_exec(descriptor, CloseOnExec::No)?,
         abi::FIONBIO => set_flag(&file, OpenFlags::NONBLOCK, integer.read()?),
         abi::FIOASYNC => {
-            let value = integer.read()?;
-            if file.operations().default_signal_owner().is_none() {
-                return Err(Errno::ENOTTY);
-            }
-            set_flag(&file, OpenFlags::ASYNC, value);
-            asynchronous::update(&file, descriptor)?;
+            let telling = if integer.read()? != 0 { Telling::On } else { Telling::Off };
+            asynchronous::change(&file, descriptor, telling)?;
         }
         abi::FIOSETOWN | abi::SIOCSPGRP if is_socket(&file) => {
             owner::set(caller.thread, &file, integer.read()?)?;

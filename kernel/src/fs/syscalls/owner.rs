@@ -39,7 +39,7 @@ pub(super) fn control(thread: &Thread, file: &File, command: u32, argument: u64)
             if !(0..=64).contains(&signal) {
                 return Err(Errno::EINVAL);
             }
-            file.set_signal_owner(SignalOwner { signal, ..file.signal_owner() });
+            file.update_signal_owner(|owner| owner.signal = signal);
         }
         _ => return Err(Errno::EINVAL),
     }
@@ -73,8 +73,9 @@ fn set_kind(thread: &Thread, file: &File, kind: i32, id: i32) -> Result<()> {
     };
     let user = thread.credentials().user;
     let sender = [user.real, user.effective];
-    let signal = file.signal_owner().signal;
-    file.set_signal_owner(SignalOwner { kind, recipient, signal, sender });
+    file.update_signal_owner(|owner| {
+        *owner = SignalOwner { kind, recipient, signal: owner.signal, sender };
+    });
     Ok(())
 }
 
