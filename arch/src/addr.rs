@@ -140,10 +140,7 @@ impl UserAddr {
     /// The address `bytes` further up, or `None` if that leaves user space.
     #[must_use]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
-        match self.0.checked_add(bytes) {
-            Some(sum) => Self::try_new(sum),
-            None => None,
-        }
+        if bytes <= USER_END - self.0 { Some(Self(self.0 + bytes)) } else { None }
     }
 
     /// The first address of this page.

@@ -37,9 +37,9 @@ mod machine;
 mod machine;
 
 pub use machine::{
-    backtrace, clock, cpu_count, current_cpu, dispatch_interrupt, enter_user, features, fpu, init,
-    interrupt_counts, interrupts, ipi, memory, mmu, online_cpus, power, preempt, random, relax,
-    serial, smp, thread, trace, user_copy,
+    RawExit, backtrace, clock, cpu_count, current_cpu, dispatch_interrupt, enter_user, features,
+    fpu, init, interrupt_counts, interrupts, ipi, memory, mmu, online_cpus, power, preempt, random,
+    relax, serial, smp, thread, trace, user_copy,
 };
 #[cfg(not(target_os = "none"))]
 pub use machine::{set_current_cpu, simulation};

@@ -23,6 +23,11 @@ pub fn disable() -> Saved {
     Saved(ENABLED.replace(false))
 }
 
+/// Disables interrupts, for a caller that knows what they were.
+pub fn mask() {
+    ENABLED.set(false);
+}
+
 /// Sets the interrupt flag back to what [`disable`] found.
 pub fn restore(saved: Saved) {
     ENABLED.set(saved.0);

@@ -18,7 +18,7 @@ pub mod simulation;
 pub mod user_copy;
 
 pub use processor::{
-    backtrace, clock, cpu_count, dispatch_interrupt, enter_user, features, fpu, init,
+    RawExit, backtrace, clock, cpu_count, dispatch_interrupt, enter_user, features, fpu, init,
     interrupt_counts, online_cpus, power, random, serial, smp, thread,
 };
 pub use simulation::Machine;

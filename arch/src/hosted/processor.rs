@@ -23,9 +23,21 @@ pub fn online_cpus() -> CpuMask {
     CpuMask::only(CpuId::BOOT)
 }
 
+/// What ended user mode: never made, for a host test has no user mode.
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct RawExit(Exit);
+
+impl RawExit {
+    /// What happened.
+    pub fn decode(self) -> Exit {
+        self.0
+    }
+}
+
 /// # Panics
 /// Always: a host test has no user mode.
-pub fn enter_user(_context: &mut UserContext) -> Exit {
+pub fn enter_user(_context: &mut UserContext) -> RawExit {
     panic!("the hosted machine has no user mode");
 }
 
@@ -153,6 +165,15 @@ pub mod thread {
         CURRENT[crate::current_cpu().index()].store(thread.cast_mut(), Ordering::Relaxed);
     }
 
+    /// Null: tests share their CPUs' numbers, so there is nothing that is one CPU's own.
+    #[must_use]
+    pub fn own_part() -> *const () {
+        core::ptr::null()
+    }
+
+    /// Notes nothing.
+    pub fn set_own_part(_part: *const ()) {}
+
     /// Stands for a kernel stack.
     #[derive(Debug)]
     pub struct KernelStack(());
@@ -223,6 +244,8 @@ pub mod fpu {
     use crate::error::{OutOfMemory, UserFault};
 
     const BYTES: usize = 512;
+    /// What debuggers expect in the bitmap of components: x87 and SSE.
+    pub const ALWAYS_PRESENT: u64 = 3;
 
     /// Size and components of an image.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -30,16 +30,23 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Nanoseconds since boot, on the monotonic clock. The same on all CPUs.
 #[must_use]
+#[inline]
 pub fn now() -> Nanos {
     // Acquire pairs with the release in `abandon_tsc`: the offset is there.
     if ON_HPET.load(Ordering::Acquire)
-        && let Some(hpet) = HPET.get()
+        && let Some(now) = now_by_hpet()
     {
-        let offset = HPET_OFFSET.load(Ordering::Relaxed);
-        return Nanos(hpet.nanoseconds(hpet.ticks()).wrapping_add(offset));
+        return now;
     }
     let ticks = tsc::read().saturating_sub(BASE.load(Ordering::Relaxed));
     Nanos(((u128::from(ticks) * u128::from(FACTOR.load(Ordering::Relaxed))) >> 32) as u64)
+}
+
+#[cold]
+fn now_by_hpet() -> Option<Nanos> {
+    let hpet = HPET.get()?;
+    let offset = HPET_OFFSET.load(Ordering::Relaxed);
+    Some(Nanos(hpet.nanoseconds(hpet.ticks()).wrapping_add(offset)))
 }
 
 /// The time-stamp counter as it is, for time stamps that are put in order later. Not ordered with other instructions.

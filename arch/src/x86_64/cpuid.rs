@@ -22,6 +22,7 @@ pub(super) fn set_fsgsbase(enabled: bool) {
 }
 
 /// Whether the FS and GS bases have instructions of their own.
+#[inline]
 pub(super) fn has_fsgsbase() -> bool {
     FSGSBASE.load(Ordering::Relaxed)
 }

@@ -12,7 +12,9 @@ use core::arch::asm;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-pub use super::fpu_user::{load_from_user, load_legacy_from_user, reset, save_to_user};
+pub use super::fpu_user::{
+    ALWAYS_PRESENT, load_from_user, load_legacy_from_user, reset, save_to_user,
+};
 use crate::error::OutOfMemory;
 
 /// Components of XCR0 that are enabled where offered: x87, SSE, AVX, the three of AVX-512, and APX.
@@ -48,6 +50,7 @@ pub struct Layout {
 
 /// The images' layout, the same for all threads.
 #[must_use]
+#[inline]
 pub fn layout() -> Layout {
     let enabled = ENABLED.load(Ordering::Relaxed);
     Layout {
@@ -57,6 +60,7 @@ pub fn layout() -> Layout {
 }
 
 /// Whether images are those of `XSAVE`.
+#[inline]
 pub(super) fn has_xsave() -> bool {
     ENABLED.load(Ordering::Relaxed) != 0
 }

@@ -18,6 +18,10 @@ const LEGACY_ALIGNMENT: u64 = 16;
 /// As large as the image of all components that are ever enabled.
 const INITIAL_BYTES: usize = 4096;
 
+/// What debuggers expect in the bitmap of components: x87 and SSE.
+pub const ALWAYS_PRESENT: u64 = fpu::LEGACY;
+const _: () = assert!(ALWAYS_PRESENT == 3, "as `save_to_user` sets it");
+
 /// An image without components: loading it makes all of them initial.
 #[repr(C, align(64))]
 struct InitialImage([u8; INITIAL_BYTES]);
@@ -33,9 +37,13 @@ static INITIAL: InitialImage = InitialImage({
     bytes
 });
 
-/// One instruction on an image in user memory, with a fix-up. The components are named by EDX and EAX.
+/// One instruction on an image in user memory, and perhaps a second one, each with a fix-up. The components are named by
+/// EDX and EAX.
 macro_rules! on_user_image {
-    ($instruction:literal, $image:expr, $components:expr) => {{
+    ($instruction:literal, $image:expr, $components:expr) => {
+        on_user_image!($instruction, "", $image, $components)
+    };
+    ($instruction:literal, $second:literal, $image:expr, $components:expr) => {{
         let fault: u32;
         // SAFETY: an aligned image in user space; a fault, or an image that the processor refuses, skips to the
         // fix-up, which sets `fault`. The kernel itself uses none of the registers.
@@ -43,10 +51,12 @@ macro_rules! on_user_image {
             asm!(
                 user_begin!(),
                 concat!("2: ", $instruction, " [{image}]"),
+                concat!("5: ", $second),
                 "3:",
                 user_end!(),
                 note_fault!(),
                 fixup!("2b", "4b"),
+                fixup!("5b", "4b"),
                 image = in(reg) $image, fault = inout(reg) 0u32 => fault,
                 in("eax") $components as u32, in("edx") ($components >> 32) as u32,
             );
@@ -66,14 +76,16 @@ fn image_at(image: UserAddr, alignment: u64) -> Result<u64, UserFault> {
 }
 
 /// Writes the registers to `image`. Of the header's 64 bytes, which exist with `XSAVE` only, the first eight are
-/// written; the caller has cleared them all before.
+/// written; the caller has cleared them all before. They show the legacy registers as present even in their initial
+/// state ([`ALWAYS_PRESENT`]).
 ///
 /// # Errors
 /// [`UserFault`] when not all of it is writable, or it is not aligned to 64 bytes.
+#[inline]
 pub fn save_to_user(image: UserAddr) -> Result<(), UserFault> {
     let image = image_at(image, ALIGNMENT)?;
     if fpu::has_xsave() {
-        on_user_image!("xsave64", image, u64::MAX)
+        on_user_image!("xsave64", "or byte ptr [{image} + 512], 3", image, u64::MAX)
     } else {
         on_user_image!("fxsave64", image, u64::MAX)
     }
@@ -85,6 +97,7 @@ pub fn save_to_user(image: UserAddr) -> Result<(), UserFault> {
 /// [`UserFault`] when it is not readable, not aligned to 64 bytes, or refused by the processor (Intel SDM vol. 1, 13.8):
 /// unknown components, reserved bits. Where the processor has `XSAVEC`, an image whose header says that it is compacted is loaded as
 /// one, as on Linux; elsewhere it is refused. The registers are undefined after an error: [`reset`] them.
+#[inline]
 pub fn load_from_user(image: UserAddr, features: u64) -> Result<(), UserFault> {
     if !fpu::has_xsave() {
         return load_legacy_from_user(image);
@@ -115,6 +128,7 @@ pub fn load_legacy_from_user(image: UserAddr) -> Result<(), UserFault> {
 }
 
 /// Makes the registers what `execve` gives a program.
+#[inline]
 pub fn reset() {
     initialise(u64::MAX);
 }

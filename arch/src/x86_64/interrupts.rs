@@ -26,6 +26,12 @@ pub fn disable() -> Saved {
     saved
 }
 
+/// Disables interrupts, for a caller that knows what they were.
+pub fn mask() {
+    // SAFETY: as `disable`.
+    unsafe { asm!("cli", options(nostack)) };
+}
+
 /// Sets the interrupt flag back to what [`disable`] found.
 pub fn restore(saved: Saved) {
     if saved.0 {

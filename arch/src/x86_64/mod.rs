@@ -64,7 +64,7 @@ pub mod user_copy;
 pub use counts::interrupt_counts;
 pub use cpuid::features;
 pub use percpu::current_cpu;
-pub use user::enter_user;
+pub use user::{RawExit, enter_user};
 
 static HANDLERS: AtomicPtr<Handlers> = AtomicPtr::new(core::ptr::null_mut());
 

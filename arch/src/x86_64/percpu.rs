@@ -35,6 +35,8 @@ pub(super) struct CpuArea {
     pub preempt_requested: u32,
     /// The thread that runs, as the kernel knows it: see `thread::current`.
     pub thread: usize,
+    /// What the kernel keeps for this CPU: see `thread::own_part`.
+    pub own_part: usize,
     /// Bounds of the thread stack in use, for backtraces and for naming an overflow.
     pub stack_bottom: usize,
     pub stack_top: usize,
@@ -66,6 +68,7 @@ impl CpuArea {
             preempt_count: 0,
             preempt_requested: 0,
             thread: 0,
+            own_part: 0,
             stack_bottom: 0,
             stack_top: 0,
             tss: TaskStateSegment::new(),

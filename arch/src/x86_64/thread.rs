@@ -32,6 +32,29 @@ pub fn set_current(thread: *const ()) {
     }
 }
 
+/// What [`set_own_part`] noted on the CPU that this runs on; null before. In one instruction, as [`current`]: the thread may
+/// be on another CPU by the time the value is used.
+#[must_use]
+#[inline]
+pub fn own_part() -> *const () {
+    let part: *const ();
+    // SAFETY: one load of this CPU's own field.
+    unsafe {
+        asm!("mov {}, gs:[{}]", out(reg) part, const offset_of!(CpuArea, own_part),
+            options(nostack, preserves_flags));
+    }
+    part
+}
+
+/// Notes what the kernel keeps for this CPU, for [`own_part`].
+pub fn set_own_part(part: *const ()) {
+    // SAFETY: one store to this CPU's own field.
+    unsafe {
+        asm!("mov gs:[{}], {}", const offset_of!(CpuArea, own_part), in(reg) part,
+            options(nostack, preserves_flags));
+    }
+}
+
 /// A kernel context that is suspended, or will be when it is switched away from.
 #[derive(Debug)]
 #[repr(C)]

@@ -1,13 +1,17 @@
 //! Entering user mode as a call that returns a reason.
 //!
-//! [`enter_user`] leaves the callee-saved registers and two pointers on the kernel stack and notes the stack
+//! [`enter_user`] leaves a return address and the context's address on the kernel stack and notes the stack
 //! pointer in the CPU's area and as the `rsp0` of its task state segment. Whatever ends user mode comes in at
-//! one of two places below, stores the user registers straight into the [`UserContext`], and returns from
+//! one of two places below, stores the user registers straight into the [`UserContext`], and returns to
 //! `enter_user` on that stack. Interrupts are off from before the entry until after the return.
+//!
+//! Every system call passes here, so instructions count: the compiler is told that all registers are lost rather than
+//! made to save them twice, and the reason comes back in registers.
 
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
+use x86_64::registers::control::Cr2;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
 use super::percpu::{CpuArea, TSS_RSP0};
@@ -15,18 +19,7 @@ use super::{cpuid, descriptors, faults, interrupts, traps};
 use crate::addr::VirtAddr;
 use crate::context::{Exit, UserContext};
 
-/// What the entry code notes besides the registers.
-#[derive(Default)]
-#[repr(C)]
-struct RawExit {
-    /// The vector, or [`SYSCALL`].
-    vector: u64,
-    error_code: u64,
-    /// CR2 at the entry; meaningful for page faults.
-    address: u64,
-}
-
-/// Stands for a system call in [`RawExit::vector`].
+/// Stands for a system call where the entry code returns a vector.
 const SYSCALL: u64 = 0x100;
 
 /// RFLAGS bits that user mode may choose: CF, PF, AF, ZF, SF, TF, DF, OF, RF, AC, ID and NT (as Linux's
@@ -38,16 +31,13 @@ const FORCED_FLAGS: u64 = 0x202;
 const SLOW_FLAGS: u64 = 0x0001_0100;
 
 global_asm!(
-    // skein_enter_user(rdi = context, rsi = raw exit, rdx = not zero: SYSRET may be used)
+    // Jumped to with rdi = context, esi not zero: SYSRET may be used. Top of the stack: the context's address, and above
+    // it where to return to, with rax = vector or SYSCALL, rdx = error code, all other registers lost.
     ".global skein_enter_user",
     "skein_enter_user:",
-    "push rbp", "push rbx", "push r12", "push r13", "push r14", "push r15",
-    "sub rsp, 8",
-    "push rsi",
-    "push rdi",
     "mov gs:[{enter_rsp}], rsp",
     "mov gs:[{rsp0}], rsp",
-    "test edx, edx",
+    "test esi, esi",
     "mov r15, [rdi + {r15}]",
     "mov r14, [rdi + {r14}]",
     "mov r13, [rdi + {r13}]",
@@ -105,9 +95,9 @@ global_asm!(
     "mov rax, gs:[{user_rsp}]",
     "mov [rsp + {rsp}], rax",
     "mov rsp, gs:[{enter_rsp}]",
-    "mov rcx, [rsp + 8]",
-    "mov qword ptr [rcx], {syscall}",
-    "jmp 8f",
+    "mov eax, {syscall}",
+    "add rsp, 8",
+    "ret",
     // An exception or interrupt in user mode. Stack: vector, error code, RIP, CS, RFLAGS, RSP, SS, and above
     // that what skein_enter_user left.
     ".global skein_user_trap",
@@ -130,22 +120,17 @@ global_asm!(
     "mov [rax + {rsi}], rsi",
     "mov [rax + {rdi}], rdi",
     "pop qword ptr [rax + {rax}]",
-    "mov rcx, [rsp + 64]",
-    "pop qword ptr [rcx]",
-    "pop qword ptr [rcx + 8]",
-    "mov rdx, cr2",
-    "mov [rcx + 16], rdx",
-    "pop qword ptr [rax + {rip}]",
+    "mov rcx, rax",
+    "pop rax",
+    "pop rdx",
+    "pop qword ptr [rcx + {rip}]",
     "add rsp, 8",
-    "pop qword ptr [rax + {rflags}]",
-    "pop qword ptr [rax + {rsp}]",
-    "add rsp, 8",
-    // Both ways end here: the stack as skein_enter_user left it.
-    "8:",
+    "pop qword ptr [rcx + {rflags}]",
+    "pop qword ptr [rcx + {rsp}]",
+    // What SYSCALL does by its mask: no flag of the user's holds here.
     "push 2",
     "popfq",
-    "add rsp, 24",
-    "pop r15", "pop r14", "pop r13", "pop r12", "pop rbx", "pop rbp",
+    "add rsp, 16",
     "ret",
     enter_rsp = const offset_of!(CpuArea, enter_rsp),
     user_rsp = const offset_of!(CpuArea, user_rsp),
@@ -174,29 +159,55 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    fn skein_enter_user(context: *mut UserContext, exit: *mut RawExit, fast: u32);
     /// The target of `SYSCALL`; never called.
     pub(super) static skein_syscall_entry: u8;
+}
+
+/// What ended user mode, as the entry code found it.
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct RawExit {
+    /// The vector, or [`SYSCALL`].
+    vector: u64,
+    error_code: u64,
 }
 
 /// Runs user mode from `context` until something ends it, and says what.
 ///
 /// Called and returns with interrupts off; the address space is the current one. The registers, including the
 /// FS and GS bases, are loaded from `context` and stored back there.
-pub fn enter_user(context: &mut UserContext) -> Exit {
+#[inline]
+pub fn enter_user(context: &mut UserContext) -> RawExit {
     debug_assert!(!interrupts::enabled(), "entering user mode with interrupts on");
-    if VirtAddr::try_new(context.rip).is_none() {
-        // IRET to such an address would fault in kernel mode; in user mode it is a general protection fault.
-        return Exit::Exception { vector: 13, error_code: 0 };
-    }
     context.rflags = context.rflags & USER_FLAGS | FORCED_FLAGS;
-    let mut raw = RawExit::default();
+    let fast = sysret_is_safe(context);
+    if !fast && VirtAddr::try_new(context.rip).is_none() {
+        // IRET to such an address would fault in kernel mode; in user mode it is a general protection fault.
+        return RawExit { vector: 13, error_code: 0 };
+    }
     load_bases(context);
-    // SAFETY: the pointers are valid for the call, the flags are forced above and RIP is canonical; user mode
-    // runs with the user's rights only, and every way out of it returns here.
-    unsafe { skein_enter_user(context, &raw mut raw, u32::from(sysret_is_safe(context))) };
+    let (vector, error_code): (u64, u64);
+    // SAFETY: the flags are forced above and RIP is canonical; user mode runs with the user's rights only, and every way
+    // out of it comes back here. RBX and RBP, which cannot be named as lost, are kept on the stack.
+    unsafe {
+        asm!(
+            "push rbp",
+            "push rbx",
+            "lea rax, [rip + 2f]",
+            "push rax",
+            "push rdi",
+            "jmp skein_enter_user",
+            "2:",
+            "pop rbx",
+            "pop rbp",
+            inout("rdi") &raw mut *context => _, inout("esi") u32::from(fast) => _,
+            out("rax") vector, out("rdx") error_code, out("rcx") _,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            out("r12") _, out("r13") _, out("r14") _, out("r15") _,
+        );
+    }
     store_bases(context);
-    decode(&raw)
+    RawExit { vector, error_code }
 }
 
 /// Whether `SYSRET` leads to the same state as `IRET`: it takes RIP and RFLAGS from RCX and R11, and faults
@@ -208,49 +219,59 @@ fn sysret_is_safe(context: &UserContext) -> bool {
         && context.rflags & SLOW_FLAGS == 0
 }
 
-fn decode(raw: &RawExit) -> Exit {
-    if raw.vector == SYSCALL {
-        return Exit::Syscall;
+impl RawExit {
+    /// What happened. Once for each exit, before interrupts are enabled.
+    #[inline]
+    pub fn decode(self) -> Exit {
+        if self.vector == SYSCALL {
+            Exit::Syscall
+        } else {
+            decode_trap(self.vector as u8, self.error_code)
+        }
     }
-    let vector = raw.vector as u8;
+}
+
+/// Interrupts are off since the trap, and nothing in between faults: CR2 is still the trap's.
+fn decode_trap(vector: u8, error_code: u64) -> Exit {
     if vector >= 32 {
         return Exit::Interrupt { vector };
     }
     traps::count(vector);
     if vector == traps::PAGE_FAULT {
         Exit::PageFault {
-            address: VirtAddr::new_truncate(raw.address),
-            access: faults::access_of(raw.error_code),
-            error_code: raw.error_code,
+            address: VirtAddr::new_truncate(Cr2::read_raw()),
+            access: faults::access_of(error_code),
+            error_code,
         }
     } else {
-        Exit::Exception { vector, error_code: raw.error_code }
+        Exit::Exception { vector, error_code }
     }
 }
 
+/// Both bases are user addresses, or what the processor had before: canonical, as the instructions demand.
+#[inline(always)]
 fn load_bases(context: &UserContext) {
-    let fs = x86_64::VirtAddr::new_truncate(context.fs_base);
-    let gs = x86_64::VirtAddr::new_truncate(context.gs_base);
     if cpuid::has_fsgsbase() {
         // SAFETY: FSGSBASE is enabled; interrupts are off between the two swaps, and NMIs do not trust GS.
         unsafe {
-            core::arch::asm!(
+            asm!(
                 "wrfsbase {fs}", "swapgs", "wrgsbase {gs}", "swapgs",
-                fs = in(reg) fs.as_u64(), gs = in(reg) gs.as_u64(),
+                fs = in(reg) context.fs_base, gs = in(reg) context.gs_base,
                 options(nostack, preserves_flags)
             );
         }
     } else {
-        FsBase::write(fs);
-        KernelGsBase::write(gs);
+        FsBase::write(x86_64::VirtAddr::new_truncate(context.fs_base));
+        KernelGsBase::write(x86_64::VirtAddr::new_truncate(context.gs_base));
     }
 }
 
+#[inline(always)]
 fn store_bases(context: &mut UserContext) {
     if cpuid::has_fsgsbase() {
         // SAFETY: as in `load_bases`.
         unsafe {
-            core::arch::asm!(
+            asm!(
                 "rdfsbase {fs}", "swapgs", "rdgsbase {gs}", "swapgs",
                 fs = out(reg) context.fs_base, gs = out(reg) context.gs_base,
                 options(nostack, preserves_flags)

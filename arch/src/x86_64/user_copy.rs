@@ -140,6 +140,7 @@ fn in_user_space(address: UserAddr, bytes: usize) -> bool {
 ///
 /// # Safety
 /// `destination` is valid for writes of `bytes` bytes.
+#[inline]
 pub unsafe fn from_user(destination: *mut u8, source: UserAddr, bytes: usize) -> Result<(), usize> {
     if !in_user_space(source, bytes) {
         return Err(bytes);
@@ -155,6 +156,7 @@ pub unsafe fn from_user(destination: *mut u8, source: UserAddr, bytes: usize) ->
 ///
 /// # Safety
 /// `source` is valid for reads of `bytes` bytes.
+#[inline]
 pub unsafe fn to_user(destination: UserAddr, source: *const u8, bytes: usize) -> Result<(), usize> {
     if !in_user_space(destination, bytes) {
         return Err(bytes);

@@ -83,20 +83,22 @@ impl Usage {
     /// Charges the time since the last change to the current mode and `thread`, and begins `next`. Returns what ended.
     pub(crate) fn enter(&self, next: Mode, thread: &Thread, now: Nanos) -> Mode {
         let mode = self.mode();
-        self.change(mode, next, thread, now);
+        let _span = self.charge(mode, next, thread, now);
+        thread.scheduling.turn_clock(now, next.meter());
         mode
     }
 
     /// As [`enter`](Self::enter), for a caller who knows that the mode is `mode`: each system call changes it twice.
     #[inline]
-    fn change(&self, mode: Mode, next: Mode, thread: &Thread, now: Nanos) {
-        self.charge(mode, next, thread, now);
-        thread.scheduling.turn_clock(now, next.meter());
+    fn change(&self, mode: Mode, next: Mode, thread: &Thread) {
+        let now = arch::clock::now();
+        let span = self.charge(mode, next, thread, now);
+        thread.scheduling.turn_clock_by(span, mode.meter(), now, next.meter());
     }
 
-    /// Charges the CPU's time since the last change to `mode` on behalf of `thread`, and begins `next`.
+    /// Charges the CPU's time since the last change to `mode` on behalf of `thread`, and begins `next`. Returns that time.
     #[inline]
-    fn charge(&self, mode: Mode, next: Mode, thread: &Thread, now: Nanos) {
+    fn charge(&self, mode: Mode, next: Mode, thread: &Thread, now: Nanos) -> Nanos {
         debug_assert_eq!(self.mode(), mode, "the CPU is in another mode");
         let span = now.saturating_sub(Nanos(self.since.load(Ordering::Relaxed)));
         self.since.store(now.0, Ordering::Relaxed);
@@ -105,12 +107,13 @@ impl Usage {
         if mode == Mode::User && thread.scheduling.task.is_nice() {
             add(&self.nice, span);
         }
+        span
     }
 
     /// The CPU switches threads.
     pub(crate) fn switch(&self, previous: &Thread, next: &Thread, now: Nanos) {
         let mode = if next.scheduling.is_idle() { Mode::Idle } else { Mode::System };
-        self.charge(self.mode(), mode, previous, now);
+        let _span = self.charge(self.mode(), mode, previous, now);
         previous.scheduling.turn_clock(now, Meter::Stopped);
         next.scheduling.turn_clock(now, mode.meter());
     }
@@ -144,15 +147,15 @@ pub fn charge_current() {
 }
 
 /// `thread`, the current one, is about to enter user mode. Interrupts are off.
+#[inline]
 pub fn enter_user_mode(thread: &Thread) {
-    let usage = &crate::scheduling::this_cpu_part().usage;
-    usage.change(Mode::System, Mode::User, thread, arch::clock::now());
+    crate::scheduling::this_cpu_part().usage.change(Mode::System, Mode::User, thread);
 }
 
 /// `thread`, the current one, has come from user mode. Interrupts are off.
+#[inline]
 pub fn leave_user_mode(thread: &Thread) {
-    let usage = &crate::scheduling::this_cpu_part().usage;
-    usage.change(Mode::User, Mode::System, thread, arch::clock::now());
+    crate::scheduling::this_cpu_part().usage.change(Mode::User, Mode::System, thread);
 }
 
 /// Only this CPU writes, so a load and a store replace the locked addition.

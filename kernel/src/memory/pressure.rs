@@ -85,18 +85,24 @@ pub fn retry<T>(thread: &Thread, mut attempt: impl FnMut() -> Result<T>) -> Resu
     }
 }
 
-/// The heap credit of a system call that `thread` begins.
+/// The heap credit of a system call that begins; `None` while there is plenty.
 ///
 /// # Errors
-/// `ENOMEM` if there is none and nobody can be killed for it.
-pub fn call_credit(thread: &Thread) -> Result<Credit> {
-    match memory().credit(CALL_CREDIT_KIB) {
-        Ok(credit) => Ok(credit),
-        Err(_) => wait_for_credit(thread),
+/// `ENOMEM` if there is none at present.
+#[inline]
+pub fn call_credit() -> Result<Option<Credit>> {
+    let memory = memory();
+    if memory.is_plentiful() {
+        return Ok(None);
     }
+    memory.credit(CALL_CREDIT_KIB).map(Some).map_err(|_| Errno::ENOMEM)
 }
 
+/// As [`call_credit`], for a call that `thread` begins and that can wait until somebody was killed for it.
+///
+/// # Errors
+/// `ENOMEM` if nobody can be killed.
 #[cold]
-fn wait_for_credit(thread: &Thread) -> Result<Credit> {
-    retry(thread, || memory().credit(CALL_CREDIT_KIB).map_err(|_| Errno::ENOMEM))
+pub fn wait_for_call_credit(thread: &Thread) -> Result<Option<Credit>> {
+    retry(thread, call_credit)
 }

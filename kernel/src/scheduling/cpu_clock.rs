@@ -22,6 +22,16 @@ pub(crate) enum Meter {
     System,
 }
 
+impl Meter {
+    fn of(number: u8) -> Self {
+        match number {
+            number if number == Self::User as u8 => Self::User,
+            number if number == Self::System as u8 => Self::System,
+            _ => Self::Stopped,
+        }
+    }
+}
+
 /// A thread's CPU time, in nanoseconds.
 pub(super) struct CpuClock {
     version: AtomicU64,
@@ -48,6 +58,12 @@ impl CpuClock {
     /// Charges the time since the last turn to the meter that ran, and lets `meter` run from `now` on.
     pub fn turn(&self, now: Nanos, meter: Meter) {
         let span = now.saturating_sub(Nanos(self.since.load(Ordering::Relaxed)));
+        self.turn_by(span, Meter::of(self.meter.load(Ordering::Relaxed)), now, meter);
+    }
+
+    /// As [`turn`](Self::turn), for a caller who knows that meter `ended` ran for `span` since the last turn.
+    #[inline]
+    pub fn turn_by(&self, span: Nanos, ended: Meter, now: Nanos, meter: Meter) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         // Pairs with the fence in `read`: who sees any of the stores below sees the odd version.
@@ -56,10 +72,10 @@ impl CpuClock {
         let charge = |sum: &AtomicU64| {
             sum.store(sum.load(Ordering::Relaxed) + span.0, Ordering::Relaxed);
         };
-        match self.meter.load(Ordering::Relaxed) {
-            meter if meter == Meter::User as u8 => charge(&self.user),
-            meter if meter == Meter::System as u8 => charge(&self.system),
-            _ => (),
+        match ended {
+            Meter::User => charge(&self.user),
+            Meter::System => charge(&self.system),
+            Meter::Stopped => (),
         }
         self.since.store(now.0, Ordering::Relaxed);
         self.meter.store(meter as u8, Ordering::Relaxed);
@@ -85,10 +101,10 @@ impl CpuClock {
         let user = Nanos(self.user.load(Ordering::Relaxed));
         let system = Nanos(self.system.load(Ordering::Relaxed));
         let span = now.saturating_sub(Nanos(self.since.load(Ordering::Relaxed)));
-        match self.meter.load(Ordering::Relaxed) {
-            meter if meter == Meter::User as u8 => (user.saturating_add(span), system),
-            meter if meter == Meter::System as u8 => (user, system.saturating_add(span)),
-            _ => (user, system),
+        match Meter::of(self.meter.load(Ordering::Relaxed)) {
+            Meter::User => (user.saturating_add(span), system),
+            Meter::System => (user, system.saturating_add(span)),
+            Meter::Stopped => (user, system),
         }
     }
 }

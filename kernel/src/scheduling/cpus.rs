@@ -1,10 +1,13 @@
 //! What the kernel keeps per CPU for scheduling, and the one scheduler.
+#![allow(unsafe_code, reason = "keeps each CPU's part as a pointer on that CPU")]
 
 use alloc::sync::Arc;
+use core::ptr;
 
 use arch::cpu::CpuId;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arch::sync::{Irq, PerCpu, Rank, SpinLock};
+use arch::thread;
 use sched::Scheduler;
 use spin::Once;
 
@@ -80,8 +83,18 @@ pub(crate) fn cpu(cpu: CpuId) -> &'static Cpu {
 }
 
 /// This CPU's part. The caller keeps the thread from moving, or does not mind.
+#[inline]
 pub(crate) fn this_cpu() -> &'static Cpu {
-    cpus().cpus.this()
+    // SAFETY: null, or noted by `note_this_cpu`: a part that is never freed.
+    match unsafe { thread::own_part().cast::<Cpu>().as_ref() } {
+        Some(cpu) => cpu,
+        None => cpus().cpus.this(),
+    }
+}
+
+/// Notes this CPU's part where the machine finds it in one step. Interrupts are off.
+pub(super) fn note_this_cpu() {
+    thread::set_own_part(ptr::from_ref(cpus().cpus.this()).cast());
 }
 
 fn cpus() -> &'static Cpus {

@@ -7,7 +7,7 @@ use arch::cpu::CpuId;
 use arch::{clock, interrupts, preempt};
 use sched::Leave;
 
-use super::cpus::{scheduler, this_cpu};
+use super::cpus::{note_this_cpu, scheduler, this_cpu};
 use super::switch::{release_dead, schedule};
 use crate::cpu::{self, start_load_averages};
 use crate::task::{self, Thread};
@@ -19,6 +19,7 @@ pub fn adopt_cpu(idle: Arc<Thread>) {
     let now = clock::now();
     // SAFETY: interrupts are off; the run queue keeps `idle` alive for ever.
     unsafe { task::set_current(&idle) };
+    note_this_cpu();
     this_cpu().usage.start(now);
     scheduler().bring_online(arch::current_cpu(), idle, now);
     if arch::current_cpu() == CpuId::BOOT {

@@ -48,7 +48,7 @@ pub use mutex::{Mutex, MutexGuard};
 pub use observers::{Registration, ThreadWaker, Wake};
 pub use policy::{each_counters, offer_test_policies, policies, set_policy};
 pub(crate) use preemption::{carry_out, look};
-pub use preemption::{preempt, preempt_if_requested, yield_now};
+pub use preemption::{preempt, preempt_if_requested, wants_to_preempt, yield_now};
 pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use sched::{ParkMode, WakeMask};
 pub use sleep::{Interruption, sleep_until};

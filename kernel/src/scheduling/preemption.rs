@@ -2,6 +2,7 @@
 
 use arch::cpu::CpuMask;
 use arch::events::Ipi;
+use arch::sync::atomic::Ordering;
 use arch::{interrupts, preempt as hold};
 use sched::{Leave, Resched};
 
@@ -36,7 +37,13 @@ pub fn preempt() {
     }
 }
 
-/// Gives way if that is asked for. For the thread loop, before it enters user mode.
+/// Whether [`preempt_if_requested`] has something to do on this CPU. Interrupts are off.
+#[inline]
+pub fn wants_to_preempt() -> bool {
+    hold::requested() || this_cpu().has_dead.load(Ordering::Relaxed)
+}
+
+/// Gives way if that is asked for, and frees ended threads. For the thread loop, before it enters user mode.
 pub fn preempt_if_requested() {
     release_dead();
     while hold::requested() {

@@ -302,6 +302,12 @@ impl ThreadCore {
         self.cpu_clock.turn(now, meter);
     }
 
+    /// As [`turn_clock`](Self::turn_clock), for a caller who knows that meter `ended` ran for `span`.
+    #[inline]
+    pub(crate) fn turn_clock_by(&self, span: Nanos, ended: Meter, now: Nanos, meter: Meter) {
+        self.cpu_clock.turn_by(span, ended, now, meter);
+    }
+
     /// Whether [`arm_alarm`](Self::arm_alarm) has been used before: then it allocates nothing.
     pub(crate) fn has_alarm(&self) -> bool {
         self.alarm.get().is_some()

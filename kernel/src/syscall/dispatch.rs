@@ -20,14 +20,16 @@ static NAMED: [AtomicBool; 512] = [const { AtomicBool::new(false) }; 512];
 /// # Errors
 /// Whatever the handler says; `ENOSYS` for a number without a row; `ENOMEM`, before anything has been done, if memory is
 /// too low to promise what a call's small allocations may need and nobody can be killed for it.
+#[inline]
 pub fn dispatch(caller: &mut Caller<'_>) -> Result {
     let number = caller.number();
     let Some(syscall) = table::find(number) else {
         return unknown(caller, number);
     };
-    let _credit = match works_without_credit(number) {
-        true => None,
-        false => Some(pressure::call_credit(caller.thread)?),
+    let _credit = match pressure::call_credit() {
+        Ok(credit) => credit,
+        Err(_) if works_without_credit(number) => None,
+        Err(_) => pressure::wait_for_call_credit(caller.thread)?,
     };
     if recorder::wants(Event::SystemCall) || trace::enabled() {
         return observed(syscall, caller);
@@ -36,7 +38,7 @@ pub fn dispatch(caller: &mut Caller<'_>) -> Result {
 }
 
 /// Runs the call, and what it leaves to be done at its end.
-#[inline]
+#[inline(always)]
 fn run(syscall: &Syscall, caller: &mut Caller<'_>) -> Result {
     let result = (syscall.run)(caller);
     asynchronous::deliver(caller.thread);
@@ -45,6 +47,7 @@ fn run(syscall: &Syscall, caller: &mut Caller<'_>) -> Result {
 
 /// Runs the call between two records of the trace, or two lines of the log, or both.
 #[cold]
+#[inline(never)]
 fn observed(syscall: &Syscall, caller: &mut Caller<'_>) -> Result {
     let tid = caller.thread.tid();
     let is_recorded = recorder::wants(Event::SystemCall);

@@ -189,8 +189,8 @@ fn give_children_away(process: &Arc<Process>, family: &mut FamilyGuard) {
     let Some(adopter) = family::adopter(process, family) else { return };
     loop {
         let Some(child) = family.rw(&process.kinship).children.front_mut().remove() else { break };
+        drop(child.replace_parent(Some(adopter.clone()), family));
         let kin = family.rw(&child.kinship);
-        kin.parent = Some(adopter.clone());
         // Whatever it was to tell its parent by, the adopter expects SIGCHLD.
         kin.exit_signal = Some(Signal::SIGCHLD);
         let ended = kin.exit;

@@ -96,8 +96,8 @@ pub(super) fn enter(child: &Arc<Process>, family: &mut FamilyGuard) {
 /// Takes an ended process out of the tree and its group. What it held is returned, to be dropped without the lock.
 #[must_use = "drop it without the lock"]
 pub(super) fn leave(process: &Process, family: &mut FamilyGuard) -> impl Sized + use<> {
-    let kin = family.rw(&process.kinship);
-    let (parent, group) = (kin.parent.take(), kin.group.take());
+    let parent = process.replace_parent(None, family);
+    let group = family.rw(&process.kinship).group.take();
     let from_parent = parent
         .as_ref()
         .and_then(|parent| family.rw(&parent.kinship).children.find_mut(&process.pid()).remove());

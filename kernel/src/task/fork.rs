@@ -273,8 +273,9 @@ fn join(
         let sibling = request.flags.contains(CloneFlags::PARENT);
         let (grandparent, signal) = (kin.parent.clone(), kin.exit_signal);
         let group = kin.group.clone();
+        let new_parent = if sibling { grandparent } else { Some(old.clone()) };
+        let _none = new.replace_parent(new_parent, &mut family);
         let kin = family.rw(&new.kinship);
-        kin.parent = if sibling { grandparent } else { Some(old.clone()) };
         if sibling {
             kin.exit_signal = signal;
         }

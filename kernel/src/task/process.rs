@@ -84,6 +84,8 @@ pub struct Process {
 
     // Guarded by the family lock.
     pub(super) kinship: QCell<Kinship>,
+    /// The id of the parent in `kinship`, read without the lock.
+    parent_id: AtomicU32,
     sibling_link: RBTreeAtomicLink,
     pub(super) group_link: RBTreeAtomicLink,
 
@@ -143,6 +145,7 @@ impl Process {
             usage: Usage::default(),
             children_usage: Usage::default(),
         };
+        let parent_id = kinship.parent.as_ref().map_or(Pid::KERNEL, |parent| parent.pid());
         let hard_cpu_limit = parts.limits.get(Resource::Cpu).hard;
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -150,6 +153,7 @@ impl Process {
             signals_id: parts.signals.owner_id(),
             started_at: clock::now(),
             kinship: family::guarded(kinship),
+            parent_id: AtomicU32::new(parent_id.as_u32()),
             sibling_link: RBTreeAtomicLink::new(),
             group_link: RBTreeAtomicLink::new(),
             signals: SpinLock::new(Rank::SIGNAL, parts.signals),
@@ -217,6 +221,24 @@ impl Process {
     #[must_use]
     pub fn started_at(&self) -> Nanos {
         self.started_at
+    }
+
+    /// The id of its parent, for whoever can do without the family lock; 0 for the first process and the kernel's own.
+    #[must_use]
+    pub fn parent_id(&self) -> Pid {
+        // Relaxed: it names a process and publishes nothing of it.
+        Pid::new(self.parent_id.load(Ordering::Relaxed))
+    }
+
+    /// Gives it another parent, or none, and returns the former one.
+    pub(super) fn replace_parent(
+        &self,
+        parent: Option<Arc<Process>>,
+        family: &mut FamilyGuard,
+    ) -> Option<Arc<Process>> {
+        let id = parent.as_ref().map_or(Pid::KERNEL, |parent| parent.pid());
+        self.parent_id.store(id.as_u32(), Ordering::Relaxed);
+        core::mem::replace(&mut family.rw(&self.kinship).parent, parent)
     }
 
     /// Its parent; `None` for the first process and the kernel's own.

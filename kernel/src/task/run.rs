@@ -86,24 +86,26 @@ fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, I
     loop {
         prepare_for_user_mode(thread, &mut context, &mut interrupted)?;
         cpu::enter_user_mode(thread);
-        let reason = enter_user(&mut context);
+        let exit = enter_user(&mut context);
         cpu::leave_user_mode(thread);
-        if let Exit::Interrupt { vector } = reason {
-            // Acknowledged with interrupts off, as it came.
-            arch::dispatch_interrupt(vector);
-            interrupts::enable();
-            continue;
-        }
-        interrupts::enable();
-        match reason {
-            Exit::Syscall => interrupted = system_call(thread, &mut context),
+        match exit.decode() {
+            Exit::Syscall => {
+                interrupts::enable();
+                interrupted = system_call(thread, &mut context);
+            }
             Exit::PageFault { address, access, error_code } => {
+                interrupts::enable();
                 faults::page_fault(thread, &context, address, access, error_code);
             }
             Exit::Exception { vector, error_code } => {
+                interrupts::enable();
                 faults::exception(thread, &context, vector, error_code);
             }
-            Exit::Interrupt { .. } => (),
+            Exit::Interrupt { vector } => {
+                // Acknowledged with interrupts off, as it came.
+                arch::dispatch_interrupt(vector);
+                interrupts::enable();
+            }
         }
     }
 }
@@ -132,14 +134,16 @@ fn prepare_for_user_mode(
     interrupted: &mut Option<Interrupted>,
 ) -> ControlFlow<Ending> {
     loop {
-        scheduling::preempt_if_requested();
-        if thread.has_pending_signal() || interrupted.is_some() || thread.restores_mask() {
-            deliver(thread, context, interrupted)?;
-        }
-        let _was_enabled = interrupts::disable();
-        if !thread.has_pending_signal() && !arch::preempt::requested() {
+        interrupts::mask();
+        let must_deliver =
+            thread.has_pending_signal() || interrupted.is_some() || thread.restores_mask();
+        if !must_deliver && !scheduling::wants_to_preempt() {
             return ControlFlow::Continue(());
         }
         interrupts::enable();
+        scheduling::preempt_if_requested();
+        if must_deliver {
+            deliver(thread, context, interrupted)?;
+        }
     }
 }

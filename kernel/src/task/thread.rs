@@ -7,6 +7,7 @@ use arch::sync::{Rank, SpinLock};
 use intrusive_collections::{KeyAdapter, RBTreeAtomicLink, intrusive_adapter};
 use mm::AddressSpace;
 use qcell::QCell;
+use sched::Phase;
 use signals::{AttentionWord, Member};
 
 use super::account::Account;
@@ -267,6 +268,12 @@ impl Thread {
         self.credentials.lock().clone()
     }
 
+    /// The real user id of whom the thread acts for.
+    #[must_use]
+    pub fn real_user(&self) -> u32 {
+        self.credentials.lock().user.real
+    }
+
     /// Acts for somebody else from now on.
     pub(super) fn set_credentials(&self, credentials: Arc<Credentials>) {
         if self.tid() == self.process.pid().leader() {
@@ -457,7 +464,12 @@ impl Member for Thread {
     }
 
     fn wake(&self, sleeps: WakeMask) {
-        scheduling::wake_and_interrupt(&self.to_arc(), sleeps);
+        // Nothing to do for a thread that sends to itself, or is sent to by an interrupt handler, while it is not about to
+        // sleep: it looks at its attention before it goes to user mode.
+        let is_current = super::try_current().is_some_and(|current| core::ptr::eq(&*current, self));
+        if !is_current || self.scheduling.task.park.phase() != Phase::Runnable {
+            scheduling::wake_and_interrupt(&self.to_arc(), sleeps);
+        }
     }
 }
 

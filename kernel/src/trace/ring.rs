@@ -7,6 +7,7 @@
 //!
 //! No lock, and nothing allocates after [`Ring::new`].
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use arch::sync::atomic::{AtomicU64, Ordering, fence};
@@ -58,7 +59,7 @@ pub struct Ring {
     start: AtomicU64,
     /// The number of slots, a power of two, less one.
     mask: u64,
-    chunks: Vec<Vec<Slot>>,
+    chunks: Vec<Box<[Slot; CHUNK]>>,
 }
 
 impl Ring {
@@ -75,12 +76,13 @@ impl Ring {
             let mut chunk = Vec::new();
             chunk.try_reserve_exact(CHUNK).ok()?;
             chunk.resize_with(CHUNK, Slot::default);
-            chunks.push(chunk);
+            chunks.push(chunk.into_boxed_slice().try_into().ok()?);
         }
         let mask = slots as u64 - 1;
         Some(Self { next: AtomicU64::new(0), start: AtomicU64::new(0), mask, chunks })
     }
 
+    #[inline]
     fn slot(&self, position: u64) -> &Slot {
         let index = (position & self.mask) as usize;
         &self.chunks[index / CHUNK][index % CHUNK]

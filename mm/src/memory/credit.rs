@@ -47,6 +47,15 @@ impl Memory {
 }
 
 impl Memory {
+    /// Whether [`credit`](Self::credit) would be granted at present without a deduction: so much memory is free that nobody
+    /// needs to ask.
+    #[inline]
+    #[must_use]
+    pub fn is_plentiful(&self) -> bool {
+        self.fail_after.load(Ordering::Relaxed) == 0
+            && self.free.load(Ordering::Relaxed) >= self.user_floor
+    }
+
     /// Whether a request of this urgency may fail at present. A hint: others take and give meanwhile.
     #[must_use]
     pub fn is_short(&self, urgency: Urgency) -> bool {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::errno::{Errno, Result};
 use crate::memory::user::UserPtr;
 use crate::syscall::Caller;
-use crate::task::{Account, Capability, Credentials, Ids, Pid, Thread, family};
+use crate::task::{Account, Capability, Credentials, Ids, Thread};
 
 /// Stands for *leave as it is* in calls with several ids.
 const KEEP: u32 = u32::MAX;
@@ -25,8 +25,7 @@ pub(super) fn gettid(caller: &mut Caller<'_>) -> Result {
 
 /// The parent's id; 0 for the first process.
 pub(super) fn getppid(caller: &mut Caller<'_>) -> Result {
-    let parent = caller.thread.process().parent(&family::lock());
-    Ok(parent.map_or(Pid::KERNEL, |parent| parent.pid()).as_usize())
+    Ok(caller.thread.process().parent_id().as_usize())
 }
 
 /// Sets the address that is cleared when the thread ends.
