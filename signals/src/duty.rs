@@ -46,7 +46,7 @@ pub fn is_dying<C: Crew>(crew: &C, thread: &C::Thread) -> bool {
     crew.exit().is_some() || crew.part(thread).ending().is_some()
 }
 
-/// Whether `thread` has something to do in the signal loop.
+/// Whether `thread`, which is not to end, has something to do in the signal loop.
 #[inline]
 fn has_work<C: Crew>(crew: &C, thread: &C::Thread) -> bool {
     let part = crew.part(thread);
@@ -55,17 +55,18 @@ fn has_work<C: Crew>(crew: &C, thread: &C::Thread) -> bool {
         || part.owes_stop()
         || part.has_fatal_fault()
         || crew.stop().announcement.is_some()
-        || is_dying(crew, thread)
 }
 
 /// Brings the thread's attention in line with the state. A thread that finds nothing to do calls this for itself;
 /// for others attention is only ever added.
 #[inline]
 pub fn refresh<C: Crew>(crew: &C, thread: &C::Thread) {
-    thread.attention().replace(match (is_dying(crew, thread), has_work(crew, thread)) {
-        (true, _) => Some(Attention::Kill),
-        (false, true) => Some(Attention::Signal),
-        (false, false) => None,
+    thread.attention().replace(if is_dying(crew, thread) {
+        Some(Attention::Kill)
+    } else if has_work(crew, thread) {
+        Some(Attention::Signal)
+    } else {
+        None
     });
 }
 

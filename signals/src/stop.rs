@@ -133,7 +133,16 @@ pub fn is_over<C: Crew>(crew: &C, thread: &C::Thread) -> bool {
 }
 
 /// `signal` is being sent: SIGCONT takes back pending stops and ends a stop; a stop signal takes back a pending SIGCONT.
+#[inline]
 pub fn cancel_opposites<C: Crew>(crew: &mut C, signal: Signal) {
+    const WITH_OPPOSITES: SignalSet =
+        SignalSet::STOP.union(SignalSet::of(&[Signal::SIGCONT, Signal::SIGKILL]));
+    if WITH_OPPOSITES.contains(signal) {
+        cancel(crew, signal);
+    }
+}
+
+fn cancel<C: Crew>(crew: &mut C, signal: Signal) {
     if SignalSet::STOP.contains(signal) {
         crew.discard(SignalSet::of(&[Signal::SIGCONT]));
     } else if signal == Signal::SIGCONT {

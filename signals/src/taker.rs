@@ -11,6 +11,7 @@ use crate::number::{Signal, SignalSet};
 
 /// Wakes a thread that can take `signal`, which was made pending: its target, else the main thread if it can, else one
 /// that has nothing to take yet, else any. When all block it, it stays pending.
+#[inline]
 pub fn wake<C: Crew>(crew: &C, target: Option<&C::Thread>, signal: Signal) {
     let accepts = |thread: &&C::Thread| crew.part(thread).accepts(signal);
     let taker = match target {
@@ -27,14 +28,23 @@ pub fn wake<C: Crew>(crew: &C, target: Option<&C::Thread>, signal: Signal) {
 }
 
 /// Makes `thread` pass through the signal loop soon: ends an interruptible sleep, and interrupts it in user mode.
+#[inline]
 pub fn alert(thread: &impl Member) {
     thread.attention().set(Attention::Signal);
     thread.wake(WakeMask::SIGNAL);
 }
 
 /// Hands what `thread` would have taken to others: it blocks `signals` from now on, or ends.
+#[inline]
 pub fn retarget<C: Crew>(crew: &C, thread: &C::Thread, signals: SignalSet) {
-    let mut rest = crew.shared_pending().intersection(signals);
+    let rest = crew.shared_pending().intersection(signals);
+    if !rest.is_empty() {
+        hand_on(crew, thread, rest);
+    }
+}
+
+/// Wakes threads other than `thread` that can take the signals in `rest`.
+fn hand_on<C: Crew>(crew: &C, thread: &C::Thread, mut rest: SignalSet) {
     for other in crew.threads() {
         let part = crew.part(other);
         if rest.is_empty() || core::ptr::eq(other, thread) || part.is_exiting() {

@@ -40,6 +40,13 @@ plain_data!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize);
 // SAFETY: an array of plain values is plain.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
 
+/// The bytes of a plain value.
+#[must_use]
+pub fn bytes_of<T: Plain>(value: &T) -> &[u8] {
+    // SAFETY: a plain type has no padding, so all its bytes are initialised.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
 /// Copies bytes from `address` on into `buffer` and returns how many came before a fault.
 pub fn fetch(address: UserAddr, buffer: &mut [u8]) -> usize {
     let inside = reachable(address, buffer.len());
@@ -61,7 +68,9 @@ pub fn store(address: UserAddr, bytes: &[u8]) -> usize {
 /// # Errors
 /// `EFAULT` if not all of it can be read.
 pub fn read_bytes(address: UserAddr, buffer: &mut [u8]) -> Result<()> {
-    if fetch(address, buffer) == buffer.len() { Ok(()) } else { Err(Errno::EFAULT) }
+    // SAFETY: `buffer` is valid for writes of its length.
+    unsafe { arch::user_copy::from_user(buffer.as_mut_ptr(), address, buffer.len()) }
+        .map_err(|_| Errno::EFAULT)
 }
 
 /// Writes `bytes` to `address`.
@@ -69,7 +78,9 @@ pub fn read_bytes(address: UserAddr, buffer: &mut [u8]) -> Result<()> {
 /// # Errors
 /// `EFAULT` if not all of it can be written.
 pub fn write_bytes(address: UserAddr, bytes: &[u8]) -> Result<()> {
-    if store(address, bytes) == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
+    // SAFETY: `bytes` is valid for reads of its length.
+    unsafe { arch::user_copy::to_user(address, bytes.as_ptr(), bytes.len()) }
+        .map_err(|_| Errno::EFAULT)
 }
 
 /// Writes `count` zero bytes to `address`.
@@ -183,13 +194,12 @@ impl<T: Plain> UserPtr<T> {
     /// # Errors
     /// `EFAULT`.
     pub fn read(self) -> Result<T> {
-        let mut value = MaybeUninit::<T>::zeroed();
-        // SAFETY: the bytes of `value` are initialised (to zero) and borrowed for this scope only.
-        let bytes = unsafe {
-            core::slice::from_raw_parts_mut(value.as_mut_ptr().cast::<u8>(), size_of::<T>())
-        };
-        read_bytes(self.address, bytes)?;
-        // SAFETY: every pattern of bytes is a valid `T`.
+        let mut value = MaybeUninit::<T>::uninit();
+        let bytes = value.as_mut_ptr().cast::<u8>();
+        // SAFETY: `value` is valid for writes of its size.
+        unsafe { arch::user_copy::from_user(bytes, self.address, size_of::<T>()) }
+            .map_err(|_| Errno::EFAULT)?;
+        // SAFETY: all of it was written, and every pattern of bytes is a valid `T`.
         Ok(unsafe { value.assume_init() })
     }
 
@@ -198,11 +208,7 @@ impl<T: Plain> UserPtr<T> {
     /// # Errors
     /// `EFAULT`.
     pub fn write(self, value: &T) -> Result<()> {
-        // SAFETY: a plain type has no padding, so all its bytes are initialised.
-        let bytes = unsafe {
-            core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>())
-        };
-        write_bytes(self.address, bytes)
+        write_bytes(self.address, bytes_of(value))
     }
 
     /// Stores `value` unless the pointer is `NULL`.

@@ -23,6 +23,18 @@ pub enum Handler {
     Catch(u64),
 }
 
+impl Handler {
+    /// Whether it discards `signal`.
+    #[must_use]
+    pub fn ignores(self, signal: Signal) -> bool {
+        match self {
+            Self::Default => signal.default_action() == DefaultAction::Ignore,
+            Self::Ignore => true,
+            Self::Catch(_) => false,
+        }
+    }
+}
+
 bitflags::bitflags! {
     /// `sa_flags`; what is not named here is not known and dropped, so programs can probe (sigaction(2)).
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -99,11 +111,7 @@ impl Action {
     /// Whether this action discards `signal`.
     #[must_use]
     pub fn ignores(&self, signal: Signal) -> bool {
-        match self.handler {
-            Handler::Default => signal.default_action() == DefaultAction::Ignore,
-            Handler::Ignore => true,
-            Handler::Catch(_) => false,
-        }
+        self.handler.ignores(signal)
     }
 }
 
@@ -175,6 +183,12 @@ impl SharedActions {
     #[must_use]
     pub fn get(&self, signal: Signal) -> Action {
         self.0.lock().get(signal)
+    }
+
+    /// What is to happen on `signal`.
+    #[must_use]
+    pub fn handler(&self, signal: Signal) -> Handler {
+        self.0.lock().0[signal.index()].handler
     }
 
     /// Replaces the action for `signal` and returns the former one.

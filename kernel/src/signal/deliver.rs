@@ -11,13 +11,14 @@ use arch::context::UserContext;
 use signals::StopNews;
 use signals::duty::{self, Duty};
 
-use super::action::{Action, ActionFlags};
+use super::action::ActionFlags;
 use super::choose::{Disposition, Source, dispose};
+use super::handler::{self, Delivery};
 use super::info::SignalInfo;
 use super::number::{DefaultAction, Signal, SignalSet};
 use super::restart::{Before, Outcome, decide};
 use super::state::ProcessSignals;
-use super::{handler, mask, stop, timers};
+use super::{mask, stop, timers};
 use crate::coredump::gather::{self, Gathering};
 use crate::coredump::{self, Aftermath, Registers};
 use crate::errno::Errno;
@@ -58,7 +59,7 @@ enum Found {
     Nothing,
     /// A signal without effect.
     Ignored,
-    Handler(Signal, SignalInfo, Action),
+    Handler(Delivery),
     /// A stop signal; the process does not stop if `unless_orphaned` and its group is.
     StopSignal {
         signal: Signal,
@@ -116,15 +117,16 @@ fn deliver_one(
 ) -> ControlFlow<Ending> {
     match take(thread) {
         Found::Nothing | Found::Ignored => (),
-        Found::Handler(signal, info, action) => {
+        Found::Handler(delivery) => {
             if let Some(call) = interrupted.take() {
-                let restarting = action.flags.contains(ActionFlags::RESTART);
+                let restarting = delivery.action.flags.contains(ActionFlags::RESTART);
                 let before =
                     if restarting { Before::RestartingHandler } else { Before::OtherHandler };
                 call.settle(before, context);
             }
-            trace::record(Event::SignalDeliver, thread.tid(), signal.number().into(), 0);
-            handler::start(thread, context, signal, &info, &action);
+            let number = delivery.signal.number().into();
+            trace::record(Event::SignalDeliver, thread.tid(), number, 0);
+            handler::start(thread, context, &delivery);
         }
         Found::StopSignal { signal, unless_orphaned } => {
             let family = family::lock();
@@ -167,6 +169,7 @@ fn end_by(
 }
 
 /// Takes the next thing to act on.
+#[inline(always)]
 fn take(thread: &Thread) -> Found {
     let mut state = thread.process().signals();
     match duty::next(&mut *state, thread) {
@@ -185,14 +188,17 @@ fn take(thread: &Thread) -> Found {
         return Found::Fatal(signal, info);
     }
     let mut found = take_signal(&mut state, thread);
-    state.refresh(thread);
-    drop(state);
-    if let Found::Handler(_, info, _) = &mut found {
+    if let Found::Handler(Delivery { info, .. }) = &mut found {
+        // The start of the handler changes the mask, and refreshes the thread's attention then.
+        drop(state);
         timers::note_delivery(thread.process(), info);
+    } else {
+        state.refresh(thread);
     }
     found
 }
 
+#[inline(always)]
 fn take_signal(state: &mut ProcessSignals, thread: &Thread) -> Found {
     let blocked = state.of(thread).blocked;
     let Some((signal, info)) = dequeue(state, thread, blocked) else { return Found::Nothing };
@@ -204,7 +210,10 @@ fn take_signal(state: &mut ProcessSignals, thread: &Thread) -> Found {
             if action.flags.contains(ActionFlags::RESET_HANDLER) {
                 state.actions.reset_handler(signal);
             }
-            Found::Handler(signal, info, action)
+            let own = state.of(thread);
+            let mask = own.restored.unwrap_or(own.blocked);
+            let (stack, fault) = (own.stack, own.fault);
+            Found::Handler(Delivery { signal, info, action, mask, stack, fault })
         }
         disposition @ (Disposition::Stop | Disposition::StopUnlessOrphaned) => {
             state.stop.permit();
@@ -217,6 +226,7 @@ fn take_signal(state: &mut ProcessSignals, thread: &Thread) -> Found {
 
 /// Takes the next signal that `blocked` does not hold, for the thread or for its process. If it comes from a timer,
 /// the caller tells [`timers::note_delivery`] once it has released the lock.
+#[inline(always)]
 pub(super) fn dequeue(
     state: &mut ProcessSignals,
     thread: &Thread,

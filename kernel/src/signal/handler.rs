@@ -12,28 +12,40 @@ use arch::fpu;
 
 use super::action::{Action, ActionFlags};
 use super::altstack::AlternateStack;
-use super::frame::build::{Request, build};
-use super::frame::extended::{self, Extent};
-use super::frame::parse::{Saved, parse};
-use super::frame::{ExtendedLayout, INFO};
+use super::frame::build::{FaultRecord, Request, Start, build};
+use super::frame::extended::{self, Extent, Software};
+use super::frame::parse::restore;
+use super::frame::{ExtendedLayout, Head};
 use super::info::SignalInfo;
-use super::number::Signal;
+use super::number::{Signal, SignalSet};
 use super::{mask, send};
 use crate::errno::{Errno, Result};
-use crate::memory::user;
+use crate::memory::user::{self, UserPtr};
 use crate::task::Thread;
 
-/// Makes `thread`, the calling one, run the handler of `action` for `signal` when it goes to user mode.
-pub(super) fn start(
-    thread: &Arc<Thread>,
-    context: &mut UserContext,
-    signal: Signal,
-    info: &SignalInfo,
-    action: &Action,
-) {
-    match write_frame(thread, context, signal, info, action) {
-        Ok(handler) => *context = handler,
-        Err(_) if signal == Signal::SIGSEGV => return send::force_fatal(thread, signal),
+/// A signal that was taken for its handler, and what the frame shows of the thread that takes it.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// The signal.
+    pub signal: Signal,
+    /// Its information.
+    pub info: SignalInfo,
+    /// Its action.
+    pub action: Action,
+    /// The mask that sigreturn restores.
+    pub mask: SignalSet,
+    /// The alternate stack.
+    pub stack: AlternateStack,
+    /// The last fault.
+    pub fault: FaultRecord,
+}
+
+/// Makes `thread`, the calling one, run the handler for `delivery` when it goes to user mode.
+pub(super) fn start(thread: &Arc<Thread>, context: &mut UserContext, delivery: &Delivery) {
+    let Delivery { signal, action, .. } = delivery;
+    match write_frame(context, delivery) {
+        Ok(start) => start.apply(context),
+        Err(_) if *signal == Signal::SIGSEGV => return send::force_fatal(thread, *signal),
         Err(_) => {
             let info = SignalInfo::kernel(Signal::SIGSEGV);
             return send::force(thread, Signal::SIGSEGV, info);
@@ -45,7 +57,7 @@ pub(super) fn start(
     thread.set_restores_mask(false);
     let mut blocked = own.blocked.union(action.mask);
     if !action.flags.contains(ActionFlags::NO_DEFER) {
-        blocked.insert(signal);
+        blocked.insert(*signal);
     }
     if own.stack.disarms_itself() {
         own.stack = AlternateStack::NONE;
@@ -53,43 +65,30 @@ pub(super) fn start(
     mask::set(&mut state, thread, blocked);
 }
 
-/// Writes the frame and returns the handler's registers; the extended registers are fresh then.
+/// Writes the frame and returns how the handler starts; the extended registers are fresh then.
 ///
 /// # Errors
-/// `EFAULT` or `ENOMEM`: the signal cannot be delivered.
-fn write_frame(
-    thread: &Thread,
-    context: &UserContext,
-    signal: Signal,
-    info: &SignalInfo,
-    action: &Action,
-) -> Result<UserContext> {
-    let (stack, mask, fault) = {
-        let mut state = thread.process().signals();
-        let own = state.of_mut(thread);
-        (own.stack, own.restored.unwrap_or(own.blocked), own.fault)
+/// `EFAULT`: the signal cannot be delivered.
+fn write_frame(context: &UserContext, delivery: &Delivery) -> Result<Start> {
+    let Delivery { signal, info, action, mask, stack, fault } = delivery;
+    let request = Request {
+        signal: *signal,
+        info,
+        action,
+        mask: *mask,
+        stack,
+        context,
+        layout: layout(),
+        fault: *fault,
     };
-    let request =
-        Request { signal, info, action, mask, stack: &stack, context, layout: layout(), fault };
-    let Some((frame, handler)) = build(&request) else { return Err(Errno::EFAULT) };
-    for (address, bytes) in frame.pieces() {
-        user::write_bytes(UserAddr::try_new(address).ok_or(Errno::EFAULT)?, bytes)?;
-    }
-    save_extended(frame.image_address, &request.layout)?;
-    fpu::reset();
-    Ok(handler)
-}
-
-/// Saves the extended registers around the tags that are in the frame already.
-fn save_extended(image_address: u64, layout: &ExtendedLayout) -> Result<()> {
-    let image = UserAddr::try_new(image_address).ok_or(Errno::EFAULT)?;
+    let frame = build(&request).ok_or(Errno::EFAULT)?;
+    frame.write(|address, bytes| {
+        user::write_bytes(UserAddr::try_new(address).ok_or(Errno::EFAULT)?, bytes)
+    })?;
+    let image = UserAddr::try_new(frame.image_address).ok_or(Errno::EFAULT)?;
     fpu::save_to_user(image).map_err(|_| Errno::EFAULT)?;
-    if layout.is_legacy() {
-        return Ok(());
-    }
-    let present = image.checked_add(extended::PRESENT as u64).ok_or(Errno::EFAULT)?;
-    let present = user::UserPtr::<u64>::new(present);
-    present.write(&extended::shown(present.read()?))
+    fpu::reset();
+    Ok(frame.start())
 }
 
 /// rt_sigreturn(2): takes back what the frame at the stack pointer holds. The value is what `rax` gets.
@@ -108,15 +107,14 @@ pub(super) fn sigreturn(thread: &Arc<Thread>, context: &mut UserContext) -> u64 
 fn restore_frame(thread: &Thread, context: &mut UserContext) -> Result<()> {
     // The handler's `ret` has taken the return address off the stack.
     let address = context.rsp.checked_sub(8).and_then(UserAddr::try_new).ok_or(Errno::EFAULT)?;
-    let mut head = [0; INFO];
-    user::read_bytes(address, &mut head)?;
-    let saved = parse(&head, context);
+    let head = UserPtr::<Head>::new(address).read()?;
+    let saved = restore(&head, context);
+    let restored = restore_extended(saved.image_address);
     let mut state = thread.process().signals();
     mask::set(&mut state, thread, saved.mask);
-    drop(state);
-    restore_extended(saved.image_address)?;
-    restore_stack(thread, &saved);
-    *context = saved.context;
+    restored?;
+    // As on Linux, an alternate stack that cannot be set is no reason to fail.
+    let _refused = state.of_mut(thread).stack.set(saved.stack, context.rsp);
     Ok(())
 }
 
@@ -140,23 +138,16 @@ fn restore_extended(image_address: u64) -> Result<()> {
 /// How much of a user's image counts.
 fn extent_of(image: UserAddr) -> Result<Extent> {
     let at = |offset: usize| image.checked_add(offset as u64).ok_or(Errno::EFAULT);
-    let mut software = [0; extended::SOFTWARE_SIZE];
-    user::read_bytes(at(extended::SOFTWARE)?, &mut software)?;
+    let software = UserPtr::<Software>::new(at(extended::SOFTWARE)?).read()?;
     let extent = extended::extent(&software, &layout());
-    if let Extent::Full { size, .. } = extent {
-        let mut magic = [0; 4];
-        user::read_bytes(at(size)?, &mut magic)?;
-        if !extended::is_second_magic(magic) {
-            return Ok(Extent::Legacy);
+    match extent {
+        Extent::Full { size, .. }
+            if !extended::is_second_magic(UserPtr::<u32>::new(at(size)?).read()?) =>
+        {
+            Ok(Extent::Legacy)
         }
+        _ => Ok(extent),
     }
-    Ok(extent)
-}
-
-/// Puts the alternate stack back. As on Linux, one that cannot be set is no reason to fail.
-fn restore_stack(thread: &Thread, saved: &Saved) {
-    let mut state = thread.process().signals();
-    let _refused = state.of_mut(thread).stack.set(saved.stack, saved.context.rsp);
 }
 
 fn layout() -> ExtendedLayout {

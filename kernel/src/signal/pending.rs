@@ -108,6 +108,7 @@ impl PendingSignals {
     }
 
     /// Takes the first occurrence of `signal`, which is pending.
+    #[inline]
     pub fn take(&mut self, signal: Signal) -> SignalInfo {
         let queue = self.queues.iter_mut().find(|queue| queue.signal == signal);
         let first = queue.and_then(|queue| {

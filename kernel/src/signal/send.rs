@@ -164,10 +164,11 @@ fn post(
     let whole_process = u64::from(target.is_none());
     trace::record(Event::SignalSend, subject, signal.number().into(), whole_process);
     stop::cancel_opposites(state, signal);
-    if is_discarded(state, target, signal) {
+    let handler = state.actions.handler(signal);
+    if is_discarded(state, target, signal, handler) {
         return Ok(());
     }
-    if is_deadly(state, target, signal) {
+    if is_deadly(state, target, signal, handler) {
         begin_exit(state, ExitStatus::Killed(signal, CoreFile::Absent));
         return Ok(());
     }
@@ -182,7 +183,12 @@ fn post(
 }
 
 /// Whether the signal has no effect on anybody. One that is blocked is kept: its action may change.
-fn is_discarded(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) -> bool {
+fn is_discarded(
+    state: &ProcessSignals,
+    target: Option<&Thread>,
+    signal: Signal,
+    handler: Handler,
+) -> bool {
     let Some(judge) = target.or_else(|| state.main_thread()) else { return true };
     if signal == Signal::SIGKILL || signal == Signal::SIGSTOP {
         return state.protection == Protection::Init;
@@ -190,20 +196,23 @@ fn is_discarded(state: &ProcessSignals, target: Option<&Thread>, signal: Signal)
     if state.of(judge).blocked.contains(signal) {
         return false;
     }
-    let action = state.actions.get(signal);
-    let spared = state.protection == Protection::Init && action.handler == Handler::Default;
-    spared || action.ignores(signal)
+    let spared = state.protection == Protection::Init && handler == Handler::Default;
+    spared || handler.ignores(signal)
 }
 
 /// Whether taking the signal could have no other outcome than the end of the process, without a core file.
-fn is_deadly(state: &ProcessSignals, target: Option<&Thread>, signal: Signal) -> bool {
+fn is_deadly(
+    state: &ProcessSignals,
+    target: Option<&Thread>,
+    signal: Signal,
+    handler: Handler,
+) -> bool {
     if signal == Signal::SIGKILL {
         return true;
     }
     let stopped = state.stop.is_stopped();
-    let default = state.actions.get(signal).handler == Handler::Default;
     // Whoever is stopped takes nothing else before SIGCONT.
-    default
+    handler == Handler::Default
         && !stopped
         && state.protection == Protection::None
         && signal.default_action() == DefaultAction::Terminate
@@ -264,10 +273,11 @@ pub(crate) fn from_timer(
         return true;
     }
     stop::cancel_opposites(&mut *state, signal);
-    if is_discarded(&state, thread, signal) {
+    let handler = state.actions.handler(signal);
+    if is_discarded(&state, thread, signal, handler) {
         return false;
     }
-    if is_deadly(&state, thread, signal) {
+    if is_deadly(&state, thread, signal, handler) {
         begin_exit(&mut state, ExitStatus::Killed(signal, CoreFile::Absent));
         return true;
     }

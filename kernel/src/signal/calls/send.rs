@@ -25,6 +25,9 @@ pub(super) fn kill(caller: &mut Caller<'_>, pid: i32, signal: i32) -> Result {
     let sender = caller.thread;
     let process = sender.process();
     match pid {
+        1.. if Pid::from_argument(pid) == Some(process.pid()) => {
+            kill_process(sender, process, signal, None)?;
+        }
         1.. => {
             let target = find(pid)?;
             kill_process(sender, &target, signal, None)?;
@@ -111,7 +114,7 @@ fn send_in_family(
         return Err(Errno::EPERM);
     }
     let Some(signal) = signal else { return Ok(()) };
-    let (pid, user) = (sender.process().pid(), sender.credentials().user.real);
+    let (pid, user) = (sender.process().pid(), sender.real_user());
     let sent = |code| SignalInfo::sent(signal, code, pid, user);
     match target {
         Target::Process(process) => {

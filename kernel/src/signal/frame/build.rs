@@ -4,10 +4,9 @@ use arch::context::UserContext;
 
 use super::extended::{self, Tags};
 use super::{
-    CLEARED_FLAGS, CONTEXT, CONTEXT_EXTENDED, CONTEXT_FLAGS, CONTEXT_LINK, ERROR_CODE,
-    EXTENDED_ADDRESS, ExtendedLayout, FAULT_ADDRESS, FRAME_SIZE, INFO, MASK, OLD_MASK, REGISTERS,
-    SELECTORS, STACK, TRAP_NUMBER, put,
+    CLEARED_FLAGS, CONTEXT, CONTEXT_EXTENDED, CONTEXT_FLAGS, ExtendedLayout, FRAME_SIZE, Head, INFO,
 };
+use crate::memory::user::bytes_of;
 use crate::signal::action::{Action, ActionFlags, Handler};
 use crate::signal::altstack::AlternateStack;
 use crate::signal::info::SignalInfo;
@@ -53,48 +52,102 @@ pub struct Request<'a> {
     pub fault: FaultRecord,
 }
 
-/// A frame to be written to the user stack, around an image of the extended registers.
-#[derive(Debug)]
-pub struct Frame {
+/// A frame that has found its place on the user stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    request: &'a Request<'a>,
+    /// The handler's address.
+    handler: u64,
     address: u64,
-    /// Where the extended registers are to be saved, once the pieces are written.
+    /// Where the extended registers are to be saved, once the rest is written.
     pub image_address: u64,
-    head: [u8; FRAME_SIZE],
-    head_length: usize,
-    tags: Option<Tags>,
 }
 
-impl Frame {
-    /// The pieces of the frame: addresses, and what to write there.
-    pub fn pieces(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let head = (self.address, &self.head[..self.head_length]);
-        self.tags.iter().flat_map(Tags::pieces).chain([head])
-    }
-}
-
-/// The frame for `request` and the registers with which its handler starts.
+/// Finds the place of the frame for `request`.
 ///
 /// `None` when there is no room for it on the alternate stack or below the stack pointer, or when the action has no
 /// handler or no restorer: the signal cannot be delivered.
 #[must_use]
-pub fn build(request: &Request<'_>) -> Option<(Frame, UserContext)> {
+pub fn build<'a>(request: &'a Request<'a>) -> Option<Frame<'a>> {
     let Handler::Catch(handler) = request.action.handler else { return None };
     if !request.action.flags.contains(ActionFlags::RESTORER) {
         return None;
     }
     let (address, image_address) = place(request)?;
-    let mut head = [0; FRAME_SIZE];
-    put(&mut head, 0, request.action.restorer);
-    fill_context(&mut head, request, image_address);
-    head[INFO..].copy_from_slice(&request.info.to_bytes());
-    let wants_info = request.action.flags.contains(ActionFlags::SIGINFO);
-    let head_length = if wants_info { FRAME_SIZE } else { INFO };
-    let tags = Tags::new(image_address, &request.layout);
-    let frame = Frame { address, image_address, head, head_length, tags };
-    Some((frame, start_of_handler(request, handler, address)))
+    Some(Frame { request, handler, address, image_address })
+}
+
+impl Frame<'_> {
+    /// Hands each piece of the frame, with its address, to `write`.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    #[inline]
+    pub fn write<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        if !self.request.layout.is_legacy() {
+            Tags::new(&self.request.layout).write(self.image_address, &mut write)?;
+        }
+        if self.request.action.flags.contains(ActionFlags::SIGINFO) {
+            write(self.address + INFO as u64, &self.request.info.to_bytes())?;
+        }
+        write(self.address, bytes_of(&self.head()))
+    }
+
+    #[inline]
+    fn head(&self) -> Head {
+        let request = self.request;
+        let extended = if request.layout.is_legacy() { 0 } else { CONTEXT_EXTENDED };
+        Head {
+            restorer: request.action.restorer,
+            flags: CONTEXT_FLAGS | extended,
+            link: 0,
+            stack: request.stack.saved().to_words(),
+            registers: registers(request.context),
+            selectors: CODE_SELECTOR | STACK_SELECTOR << 48,
+            error_code: request.fault.error_code,
+            trap_number: request.fault.vector,
+            old_mask: request.mask.bits(),
+            fault_address: request.fault.address,
+            image_address: self.image_address,
+            reserved: [0; 8],
+            mask: request.mask.bits(),
+        }
+    }
+
+    /// The registers with which the handler starts: `handler(signal, info, context)`, called with the frame as its stack.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        Start {
+            signal: u64::from(self.request.signal.number()),
+            handler: self.handler,
+            address: self.address,
+        }
+    }
+}
+
+/// How a handler starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    signal: u64,
+    handler: u64,
+    address: u64,
+}
+
+impl Start {
+    /// Makes the interrupted registers those of the handler.
+    pub fn apply(self, context: &mut UserContext) {
+        context.rdi = self.signal;
+        context.rsi = self.address + INFO as u64;
+        context.rdx = self.address + CONTEXT as u64;
+        context.rax = 0;
+        context.rip = self.handler;
+        context.rsp = self.address;
+        context.rflags &= !CLEARED_FLAGS;
+    }
 }
 
 /// The addresses of the frame and of its extended state.
+#[inline]
 fn place(request: &Request<'_>) -> Option<(u64, u64)> {
     let stack_pointer = request.context.rsp;
     let wants_stack = request.action.flags.contains(ActionFlags::ON_STACK);
@@ -109,44 +162,12 @@ fn place(request: &Request<'_>) -> Option<(u64, u64)> {
     (!on_stack || request.stack.contains(address)).then_some((address, image))
 }
 
-fn fill_context(head: &mut [u8; FRAME_SIZE], request: &Request<'_>, image_address: u64) {
-    let extended = if request.layout.is_legacy() { 0 } else { CONTEXT_EXTENDED };
-    put(head, CONTEXT, CONTEXT_FLAGS | extended);
-    put(head, CONTEXT_LINK, 0);
-    for (i, word) in request.stack.saved().to_words().into_iter().enumerate() {
-        put(head, STACK + i * 8, word);
-    }
-    for (i, register) in registers(request.context).into_iter().enumerate() {
-        put(head, REGISTERS + i * 8, register);
-    }
-    put(head, SELECTORS, CODE_SELECTOR | STACK_SELECTOR << 48);
-    put(head, ERROR_CODE, request.fault.error_code);
-    put(head, TRAP_NUMBER, request.fault.vector);
-    put(head, OLD_MASK, request.mask.bits());
-    put(head, FAULT_ADDRESS, request.fault.address);
-    put(head, EXTENDED_ADDRESS, image_address);
-    put(head, MASK, request.mask.bits());
-}
-
 /// The registers in the order of `struct sigcontext_64`.
+#[inline]
 fn registers(context: &UserContext) -> [u64; super::REGISTER_COUNT] {
     let c = context;
     [
         c.r8, c.r9, c.r10, c.r11, c.r12, c.r13, c.r14, c.r15, c.rdi, c.rsi, c.rbp, c.rbx, c.rdx,
         c.rax, c.rcx, c.rsp, c.rip, c.rflags,
     ]
-}
-
-/// `handler(signal, info, context)`, called with the frame as its stack.
-fn start_of_handler(request: &Request<'_>, handler: u64, address: u64) -> UserContext {
-    UserContext {
-        rdi: u64::from(request.signal.number()),
-        rsi: address + INFO as u64,
-        rdx: address + CONTEXT as u64,
-        rax: 0,
-        rip: handler,
-        rsp: address,
-        rflags: request.context.rflags & !CLEARED_FLAGS,
-        ..*request.context
-    }
 }

@@ -2,25 +2,42 @@
 //!
 //! The files in `captured/` are what the user program `frames` printed; their first line names the kernel.
 
+use core::convert::Infallible;
+use core::mem::offset_of;
+
 use arch::context::UserContext;
+use arch::fpu;
 
 use super::build::{FaultRecord, Request, build};
-use super::extended::{PRESENT, SOFTWARE, shown};
+use super::extended::SOFTWARE;
 use super::*;
 use crate::signal::action::Action;
 use crate::signal::altstack::AlternateStack;
 use crate::signal::info::{Code, SignalInfo};
-use crate::signal::number::Signal;
+use crate::signal::number::{Signal, SignalSet};
 use crate::task::Pid;
 
 const CAPTURES: [&str; 2] =
     [include_str!("captured/linux-host.txt"), include_str!("captured/linux-6.1-qemu.txt")];
 
+const REGISTERS: usize = offset_of!(Head, registers);
+const EXTENDED_ADDRESS: usize = offset_of!(Head, image_address);
 /// The eight reserved words of `sigcontext`, which Linux leaves as it finds them.
-const UNWRITTEN: core::ops::Range<usize> = EXTENDED_ADDRESS + 8..MASK;
+const UNWRITTEN: core::ops::Range<usize> =
+    offset_of!(Head, reserved)..offset_of!(Head, reserved) + 64;
 
+/// The bitmap of the components present in an XSAVE image: the first word of its header.
+const PRESENT: usize = 512;
 /// Where the header of an XSAVE image ends and the components start.
 const XSAVE_HEADER_END: usize = 576;
+
+fn get(bytes: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn get_u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
 
 /// What was printed of one case.
 struct Case<'a>(Vec<(&'a str, &'a str)>);
@@ -127,17 +144,20 @@ fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
         layout,
         fault: case.fault(),
     };
-    let (frame, handler) = build(&request).expect("there was room");
+    let frame = build(&request).expect("there was room");
+    let mut handler = context;
+    frame.start().apply(&mut handler);
     let image_address = get(&case.bytes("head"), EXTENDED_ADDRESS);
     let (mut head, mut extended) = (vec![0; FRAME_SIZE], vec![0; case.bytes("image").len()]);
-    for (address, bytes) in frame.pieces() {
+    let Ok(()) = frame.write(|address, bytes| {
         let (target, at) = if address >= image_address {
             (&mut extended, address - image_address)
         } else {
             (&mut head, address - handler.rsp)
         };
         target[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
-    }
+        Ok::<(), Infallible>(())
+    });
     save_extended(&mut extended, &image, &layout);
     (handler.rsp, head, extended)
 }
@@ -149,7 +169,8 @@ fn save_extended(extended: &mut [u8], image: &[u8], layout: &ExtendedLayout) {
     extended[XSAVE_HEADER_END..layout.size].copy_from_slice(&image[XSAVE_HEADER_END..layout.size]);
     // A bitmap without the legacy registers, as when they are in their initial state.
     let present = get(image, PRESENT) & !3;
-    put(extended, PRESENT, shown(present));
+    let shown = present | fpu::ALWAYS_PRESENT;
+    extended[PRESENT..PRESENT + 8].copy_from_slice(&shown.to_ne_bytes());
 }
 
 #[test]

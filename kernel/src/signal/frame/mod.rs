@@ -17,30 +17,45 @@ pub mod build;
 pub mod extended;
 pub mod parse;
 
-use super::altstack::StackDescription;
-use super::number::SignalSet;
+use core::mem::offset_of;
 
-/// Where the `ucontext` starts.
-const CONTEXT: usize = 8;
-const CONTEXT_LINK: usize = CONTEXT + 8;
-const STACK: usize = CONTEXT + 16;
-const REGISTERS: usize = STACK + StackDescription::SIZE;
+use crate::plain_data;
+
 /// The general registers, the instruction pointer and the flags: 18 words.
 const REGISTER_COUNT: usize = 18;
-const SELECTORS: usize = REGISTERS + REGISTER_COUNT * 8;
-const ERROR_CODE: usize = SELECTORS + 8;
-const TRAP_NUMBER: usize = ERROR_CODE + 8;
-const OLD_MASK: usize = TRAP_NUMBER + 8;
-const FAULT_ADDRESS: usize = OLD_MASK + 8;
-const EXTENDED_ADDRESS: usize = FAULT_ADDRESS + 8;
-/// `sigcontext` ends in eight reserved words.
-const MASK: usize = EXTENDED_ADDRESS + 8 + 64;
+
+/// The frame up to its `siginfo_t`: the return address and the `ucontext`, word for word.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Head {
+    restorer: u64,
+    flags: u64,
+    link: u64,
+    /// A `stack_t`.
+    stack: [u64; 3],
+    /// In the order of `struct sigcontext_64`.
+    registers: [u64; REGISTER_COUNT],
+    selectors: u64,
+    error_code: u64,
+    trap_number: u64,
+    old_mask: u64,
+    fault_address: u64,
+    /// Where the extended state lies; 0 for none.
+    image_address: u64,
+    reserved: [u64; 8],
+    mask: u64,
+}
+
+plain_data!(Head);
+
+/// Where the `ucontext` starts.
+const CONTEXT: usize = offset_of!(Head, flags);
 /// Where the `siginfo_t` starts: the end of the `ucontext`.
-pub const INFO: usize = MASK + size_of::<SignalSet>();
+const INFO: usize = size_of::<Head>();
 /// Bytes of the frame without the extended state.
 pub const FRAME_SIZE: usize = INFO + super::info::INFO_SIZE;
 
-const _: () = assert!(FRAME_SIZE == 440 && INFO == 312);
+const _: () = assert!(CONTEXT == 8 && FRAME_SIZE == 440 && INFO == 312);
 
 /// `uc_flags`: `UC_SIGCONTEXT_SS` and `UC_STRICT_RESTORE_SS` (`asm/ucontext.h`): the stack selector is saved, and
 /// restored strictly.
@@ -73,22 +88,6 @@ impl ExtendedLayout {
     pub const fn is_legacy(&self) -> bool {
         self.size <= extended::LEGACY_SIZE
     }
-}
-
-fn put(bytes: &mut [u8], at: usize, value: u64) {
-    bytes[at..at + 8].copy_from_slice(&value.to_ne_bytes());
-}
-
-fn get(bytes: &[u8], at: usize) -> u64 {
-    let mut word = [0; 8];
-    word.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_ne_bytes(word)
-}
-
-fn get_u32(bytes: &[u8], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_ne_bytes(word)
 }
 
 #[cfg(test)]

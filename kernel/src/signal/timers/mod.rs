@@ -265,6 +265,7 @@ fn exceed_cpu_limit(process: &Process) {
 }
 
 /// `info` is about to be delivered: if a POSIX timer sent it, its overrun is filled in and the timer goes on.
+#[inline]
 pub(super) fn note_delivery(process: &Process, info: &mut SignalInfo) {
     let Some(id) = info.timer_id() else { return };
     let mut state = process.timers.state.lock();
