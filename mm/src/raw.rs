@@ -159,9 +159,9 @@ impl Table {
         Entry::from_bits(self.0[index].fetch_or(flags.bits(), Ordering::AcqRel))
     }
 
-    /// Clears `flags` at `index` and returns the entry as it was.
-    pub fn clear(&self, index: usize, flags: EntryFlags) -> Entry {
-        Entry::from_bits(self.0[index].fetch_and(!flags.bits(), Ordering::AcqRel))
+    /// Clears `flags` at `index`.
+    pub fn clear(&self, index: usize, flags: EntryFlags) {
+        self.0[index].fetch_and(!flags.bits(), Ordering::AcqRel);
     }
 }
 

@@ -29,9 +29,15 @@ const SMALLEST: [u8; LARGEST_CLASS / STEP + 1] = {
 };
 
 /// The class for `layout`; `None` when it takes whole frames.
+#[inline]
 pub(super) fn class_of(layout: Layout) -> Option<usize> {
-    let first = *SMALLEST.get(layout.size().div_ceil(STEP))?;
-    (usize::from(first)..CLASSES.len()).find(|class| alignment(CLASSES[*class]) >= layout.align())
+    let first = usize::from(*SMALLEST.get(layout.size().div_ceil(STEP))?);
+    if layout.align() <= STEP { Some(first) } else { aligned_class(first, layout.align()) }
+}
+
+/// The first class from `first` on whose objects are aligned to `align`: more than all are.
+fn aligned_class(first: usize, align: usize) -> Option<usize> {
+    (first..CLASSES.len()).find(|class| alignment(CLASSES[*class]) >= align)
 }
 
 /// The alignment that every object of a class has: slabs are page-aligned.

@@ -136,7 +136,7 @@ impl Heap {
     }
 
     fn magazines(&self) -> &Magazines {
-        &self.cpus[arch::current_cpu().index() % self.cpus.len()]
+        self.cpus.get(arch::current_cpu().index()).unwrap_or(&self.cpus[0])
     }
 
     fn allocate_small(&self, class: usize) -> Option<NonNull<u8>> {

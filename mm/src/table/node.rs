@@ -56,7 +56,13 @@ pub(crate) fn share_entries<'a>(
 /// Clears the write bit of the entry at `index` and returns the entry as a second parent may hold it. The child has been
 /// acquired. An atomic AND: the processor may be setting marks in the same entry (I9).
 pub fn share_entry(source: &Table, index: usize, entry: Entry) -> Entry {
-    let entry = if entry.is_writable() { source.clear(index, EntryFlags::WRITABLE) } else { entry };
+    if !entry.is_writable() {
+        return entry;
+    }
+    // Two steps, which take two instructions where one AND that returns the entry is a loop. Marks that come in between are
+    // seen, and nobody sets W meanwhile: the source is shared.
+    source.clear(index, EntryFlags::WRITABLE);
+    let entry = source.load(index);
     entry.with_flags(entry.flags() - EntryFlags::WRITABLE)
 }
 

@@ -71,59 +71,63 @@ fn node(left: Link, vma: Arc<Vma>, right: Link) -> Link {
     Some(Arc::new(Node { vma, left, right, height, count, low, high, gap, flags }))
 }
 
-fn parts(node: &Node) -> (Link, Arc<Vma>, Link) {
-    (node.left.clone(), node.vma.clone(), node.right.clone())
+/// What a node is made of: taken out of it, unless another tree has it too.
+fn parts(node: Arc<Node>) -> (Link, Arc<Vma>, Link) {
+    match Arc::try_unwrap(node) {
+        Ok(node) => (node.left, node.vma, node.right),
+        Err(shared) => (shared.left.clone(), shared.vma.clone(), shared.right.clone()),
+    }
 }
 
 /// A balanced tree of two subtrees that may differ in height by two, as after one `join` step.
 fn balance(left: Link, vma: Arc<Vma>, right: Link) -> Link {
-    match (&left, &right) {
-        (Some(l), _) if l.height > height(&right) + 1 => {
-            let (ll, lv, lr) = parts(l);
-            match &lr {
+    match (left, right) {
+        (Some(left), right) if left.height > height(&right) + 1 => {
+            let (ll, lv, lr) = parts(left);
+            match lr {
                 Some(inner) if inner.height > height(&ll) => {
                     let (a, middle, b) = parts(inner);
                     node(node(ll, lv, a), middle, node(b, vma, right))
                 }
-                _ => node(ll, lv, node(lr, vma, right)),
+                lr => node(ll, lv, node(lr, vma, right)),
             }
         }
-        (_, Some(r)) if r.height > height(&left) + 1 => {
-            let (rl, rv, rr) = parts(r);
-            match &rl {
+        (left, Some(right)) if right.height > height(&left) + 1 => {
+            let (rl, rv, rr) = parts(right);
+            match rl {
                 Some(inner) if inner.height > height(&rr) => {
                     let (a, middle, b) = parts(inner);
                     node(node(left, vma, a), middle, node(b, rv, rr))
                 }
-                _ => node(node(left, vma, rl), rv, rr),
+                rl => node(node(left, vma, rl), rv, rr),
             }
         }
-        _ => node(left, vma, right),
+        (left, right) => node(left, vma, right),
     }
 }
 
 /// All of `left`, then `vma`, then all of `right`.
 fn join(left: Link, vma: Arc<Vma>, right: Link) -> Link {
-    match (&left, &right) {
-        (Some(l), _) if l.height > height(&right) + 1 => {
-            let (ll, lv, lr) = parts(l);
+    match (left, right) {
+        (Some(left), right) if left.height > height(&right) + 1 => {
+            let (ll, lv, lr) = parts(left);
             balance(ll, lv, join(lr, vma, right))
         }
-        (_, Some(r)) if r.height > height(&left) + 1 => {
-            let (rl, rv, rr) = parts(r);
+        (left, Some(right)) if right.height > height(&left) + 1 => {
+            let (rl, rv, rr) = parts(right);
             balance(join(left, vma, rl), rv, rr)
         }
-        _ => node(left, vma, right),
+        (left, right) => node(left, vma, right),
     }
 }
 
 /// The last area and what precedes it.
-fn split_last(tree: &Node) -> (Link, Arc<Vma>) {
-    match &tree.right {
-        None => (tree.left.clone(), tree.vma.clone()),
-        Some(right) => {
+fn split_last(tree: Arc<Node>) -> (Link, Arc<Vma>) {
+    match parts(tree) {
+        (left, vma, None) => (left, vma),
+        (left, vma, Some(right)) => {
             let (rest, last) = split_last(right);
-            (join(tree.left.clone(), tree.vma.clone(), rest), last)
+            (join(left, vma, rest), last)
         }
     }
 }
@@ -133,25 +137,43 @@ fn concat(left: Link, right: Link) -> Link {
     match left {
         None => right,
         Some(left) => {
-            let (rest, last) = split_last(&left);
+            let (rest, last) = split_last(left);
             join(rest, last, right)
         }
     }
 }
 
 /// The areas that end at or below `address`, the one that straddles it, and those that start at or above it.
-fn split(link: &Link, address: UserAddr) -> (Link, Option<Arc<Vma>>, Link) {
+fn split(link: Link, address: UserAddr) -> (Link, Option<Arc<Vma>>, Link) {
     let Some(tree) = link else { return (None, None, None) };
-    let (left, vma, right) = (&tree.left, &tree.vma, &tree.right);
+    let (left, vma, right) = parts(tree);
     if vma.end() <= address {
         let (low, middle, high) = split(right, address);
-        (join(left.clone(), vma.clone(), low), middle, high)
+        (join(left, vma, low), middle, high)
     } else if vma.start() >= address {
         let (low, middle, high) = split(left, address);
-        (low, middle, join(high, vma.clone(), right.clone()))
+        (low, middle, join(high, vma, right))
     } else {
-        (left.clone(), Some(vma.clone()), right.clone())
+        (left, Some(vma), right)
     }
+}
+
+/// The last area of `link`.
+fn last(link: &Link) -> Option<&Arc<Vma>> {
+    let mut node = link.as_ref()?;
+    while let Some(right) = &node.right {
+        node = right;
+    }
+    Some(&node.vma)
+}
+
+/// The first area of `link`.
+fn first(link: &Link) -> Option<&Arc<Vma>> {
+    let mut node = link.as_ref()?;
+    while let Some(left) = &node.left {
+        node = left;
+    }
+    Some(&node.vma)
 }
 
 impl Tree {
@@ -262,8 +284,7 @@ impl Tree {
     /// Removes everything inside `range`; areas that reach over its edges are cut. Returns what was removed, cut to
     /// the range.
     pub fn remove(&mut self, range: Range) -> Self {
-        let (low, straddling, rest) = split(&self.0, range.start);
-        let (mut low, mut rest) = (low, rest);
+        let (mut low, straddling, mut rest) = split(self.0.take(), range.start);
         if let Some(vma) = straddling {
             // An area over the lower edge: its parts go back on both sides.
             let before = Range { start: vma.start(), end: range.start };
@@ -271,7 +292,7 @@ impl Tree {
             low = push_last(low, vma.cut(&before));
             rest = push_first(vma.cut(&after), rest);
         }
-        let (mut middle, straddling, mut high) = split(&rest, range.end);
+        let (mut middle, straddling, mut high) = split(rest, range.end);
         if let Some(vma) = straddling {
             let before = Range { start: vma.start(), end: range.end };
             let after = Range { start: range.end, end: vma.end() };
@@ -284,20 +305,19 @@ impl Tree {
 
     /// Adds `vma` where nothing is, joining it with neighbours that differ in nothing.
     pub fn insert(&mut self, vma: Vma) {
-        let (low, straddling, high) = split(&self.0, vma.start());
-        debug_assert!(straddling.is_none(), "areas overlap");
         debug_assert!(self.overlapping(vma.range).next().is_none(), "areas overlap");
-        let (mut low, mut high, mut vma) = (low, high, vma);
-        if let Some(tree) = &low {
-            let (rest, last) = split_last(tree);
-            if let Some(merged) = last.merged(&vma) {
-                (low, vma) = (rest, merged);
-            }
+        let (mut low, straddling, mut high) = split(self.0.take(), vma.start());
+        debug_assert!(straddling.is_none(), "areas overlap");
+        let mut vma = vma;
+        if let Some(merged) = last(&low).and_then(|last| last.merged(&vma)) {
+            low = low.and_then(|tree| split_last(tree).0);
+            vma = merged;
         }
-        let next = Self(high.clone()).at_or_above(vma.end()).cloned();
-        if let Some((merged, next)) = next.and_then(|next| Some((vma.merged(&next)?, next))) {
-            let (_, _, rest) = split(&high, next.end());
-            (high, vma) = (rest, merged);
+        if let Some((merged, end)) =
+            first(&high).and_then(|next| Some((vma.merged(next)?, next.end())))
+        {
+            (_, _, high) = split(high, end);
+            vma = merged;
         }
         self.0 = join(low, Arc::new(vma), high);
     }
