@@ -109,6 +109,12 @@ impl CpuMask {
         self.0.iter().zip(alone.0).fold(0, |difference, (word, bit)| difference | word ^ bit) == 0
     }
 
+    /// The CPUs that are in this set or in `other`.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self(core::array::from_fn(|i| self.0[i] | other.0[i]))
+    }
+
     /// How many CPUs are in the set.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -9,6 +9,8 @@
 //! somebody who waits for a shootdown cannot deadlock.
 
 pub mod atomic;
+#[cfg(loom)]
+mod model;
 mod per_cpu;
 mod rank;
 mod rw;

@@ -4,8 +4,16 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 
-use super::{Rank, Serve};
+use super::Rank;
+#[cfg(loom)]
+use super::model::{SpinMutex, SpinMutexGuard};
+#[cfg(not(loom))]
 use crate::{interrupts, preempt};
+
+#[cfg(not(loom))]
+type SpinMutex<T> = spin::mutex::SpinMutex<T, super::Serve>;
+#[cfg(not(loom))]
+type SpinMutexGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;
 
 /// What a lock's guard holds off on its CPU.
 pub trait Hold {
@@ -25,6 +33,7 @@ pub struct Preempt;
 #[derive(Debug)]
 pub struct Irq;
 
+#[cfg(not(loom))]
 impl Hold for Preempt {
     type State = ();
     fn acquire() {
@@ -35,6 +44,7 @@ impl Hold for Preempt {
     }
 }
 
+#[cfg(not(loom))]
 impl Hold for Irq {
     type State = interrupts::Saved;
     fn acquire() -> interrupts::Saved {
@@ -48,18 +58,39 @@ impl Hold for Irq {
     }
 }
 
+#[cfg(loom)]
+impl Hold for Preempt {
+    type State = ();
+    fn acquire() {}
+    fn release((): ()) {}
+}
+
+#[cfg(loom)]
+impl Hold for Irq {
+    type State = ();
+    fn acquire() {}
+    fn release((): ()) {}
+}
+
 /// A spin lock around a `T`, built on `spin`'s, with a rank and a hold.
 #[derive(Debug)]
 pub struct SpinLock<T: ?Sized, H: Hold = Preempt> {
     rank: Rank,
     hold: PhantomData<fn() -> H>,
-    inner: spin::mutex::SpinMutex<T, Serve>,
+    inner: SpinMutex<T>,
 }
 
 impl<T, H: Hold> SpinLock<T, H> {
     /// An unlocked lock of `rank` around `value`.
+    #[cfg(not(loom))]
     pub const fn new(rank: Rank, value: T) -> Self {
-        Self { rank, hold: PhantomData, inner: spin::mutex::SpinMutex::new(value) }
+        Self { rank, hold: PhantomData, inner: SpinMutex::<T>::new(value) }
+    }
+
+    /// An unlocked lock of `rank` around `value`.
+    #[cfg(loom)]
+    pub fn new(rank: Rank, value: T) -> Self {
+        Self { rank, hold: PhantomData, inner: SpinMutex::new(value) }
     }
 
     /// The value, when nobody can hold the lock any more.
@@ -75,7 +106,7 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
     /// In builds with debug assertions, when the lock order is broken.
     pub fn lock(&self) -> SpinGuard<'_, T, H> {
         let state = H::acquire();
-        #[cfg(debug_assertions)]
+        #[cfg(all(debug_assertions, not(loom)))]
         preempt::note_lock(self.rank);
         self.guard(state, self.inner.lock())
     }
@@ -83,7 +114,7 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
     /// Takes a second lock of the same rank. The caller has a rule that orders the two (by address, by CPU).
     pub fn lock_nested(&self) -> SpinGuard<'_, T, H> {
         let state = H::acquire();
-        #[cfg(debug_assertions)]
+        #[cfg(all(debug_assertions, not(loom)))]
         preempt::note_nested_lock(self.rank);
         self.guard(state, self.inner.lock())
     }
@@ -95,7 +126,7 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
             H::release(state);
             return None;
         };
-        #[cfg(debug_assertions)]
+        #[cfg(all(debug_assertions, not(loom)))]
         preempt::note_nested_lock(self.rank);
         Some(self.guard(state, inner))
     }
@@ -110,25 +141,22 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
         self.inner.get_mut()
     }
 
-    /// Releases the lock that another context acquired and whose guard was forgotten.
+    /// Releases the lock that another context acquired and whose guard was forgotten. Not in models, where guards are passed on.
     ///
     /// The run-queue lock is handed from the thread that is switched out to the one that is switched in.
     /// The hold (interrupts, preemption) is left as it is: the caller ends it.
     ///
     /// # Safety
     /// The lock is held, its guard was passed to [`core::mem::forget`], and no other reference to the value is live.
+    #[cfg(not(loom))]
     pub unsafe fn force_unlock(&self) {
-        #[cfg(debug_assertions)]
+        #[cfg(all(debug_assertions, not(loom)))]
         preempt::forget_lock(self.rank);
         // SAFETY: by this function's contract the lock is held and its guard is gone.
         unsafe { self.inner.force_unlock() }
     }
 
-    fn guard<'a>(
-        &'a self,
-        state: H::State,
-        inner: spin::mutex::SpinMutexGuard<'a, T>,
-    ) -> SpinGuard<'a, T, H> {
+    fn guard<'a>(&'a self, state: H::State, inner: SpinMutexGuard<'a, T>) -> SpinGuard<'a, T, H> {
         SpinGuard { rank: self.rank, state, inner: ManuallyDrop::new(inner), not_send: PhantomData }
     }
 }
@@ -139,7 +167,7 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
 pub struct SpinGuard<'a, T: ?Sized, H: Hold = Preempt> {
     rank: Rank,
     state: H::State,
-    inner: ManuallyDrop<spin::mutex::SpinMutexGuard<'a, T>>,
+    inner: ManuallyDrop<SpinMutexGuard<'a, T>>,
     not_send: PhantomData<*mut ()>,
 }
 
@@ -158,9 +186,9 @@ impl<T: ?Sized, H: Hold> DerefMut for SpinGuard<'_, T, H> {
 
 impl<T: ?Sized, H: Hold> Drop for SpinGuard<'_, T, H> {
     fn drop(&mut self) {
-        #[cfg(debug_assertions)]
+        #[cfg(all(debug_assertions, not(loom)))]
         preempt::forget_lock(self.rank);
-        #[cfg(not(debug_assertions))]
+        #[cfg(any(not(debug_assertions), loom))]
         let _ = self.rank;
         // SAFETY: `inner` is not used again; the lock must be free before the hold ends.
         unsafe { ManuallyDrop::drop(&mut self.inner) };
