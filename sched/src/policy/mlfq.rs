@@ -7,7 +7,8 @@
 //! 4. after each [`BOOST_PERIOD`] everybody starts at the top again, so nobody starves.
 //!
 //! Weights scale the allotment: a nice task sinks faster. A task's level and use are in its [`Memory`]
-//! together with the number of the boost that they date from; older ones count as the top.
+//! together with the number of the boost that they date from; older ones count as the top. Boosts are numbered by the time,
+//! the same for all CPUs: who migrates takes its level along.
 
 use alloc::boxed::Box;
 
@@ -59,6 +60,8 @@ struct Standing {
     level: usize,
     /// What is left of its allotment there.
     left: Nanos,
+    /// The number of the boost that this dates from.
+    boost: u64,
 }
 
 /// The run queue of one CPU.
@@ -68,7 +71,6 @@ pub struct Mlfq {
     current: Option<(TaskView, Standing)>,
     /// The number of the last boost.
     boost: u64,
-    boost_at: Nanos,
     counters: [u64; 3],
 }
 
@@ -79,29 +81,36 @@ impl Mlfq {
         Nanos(scaled.clamp(GRANULARITY.0, BOOST_PERIOD.0))
     }
 
-    fn top(task: &TaskView) -> Standing {
-        Standing { level: 0, left: Self::allotment(task, 0) }
+    fn top(&self, task: &TaskView) -> Standing {
+        Standing { level: 0, left: Self::allotment(task, 0), boost: self.boost }
     }
 
     /// The memory: level, remaining nanoseconds; the boost they date from.
-    fn remember(&self, standing: Standing) -> Memory {
-        Memory([standing.left.0 << 8 | standing.level as u64, self.boost])
+    fn remember(standing: Standing) -> Memory {
+        Memory([standing.left.0 << 8 | standing.level as u64, standing.boost])
     }
 
     fn standing(&self, task: &TaskView) -> Standing {
         let Memory([word, boost]) = task.memory;
-        if word == 0 || boost != self.boost {
-            return Self::top(task);
+        // A CPU that was idle has not heard of the last boosts yet.
+        if word == 0 || boost < self.boost {
+            return self.top(task);
         }
-        Standing { level: (word & 0xff) as usize % LEVELS, left: Nanos(word >> 8) }
+        Standing { level: (word & 0xff) as usize % LEVELS, left: Nanos(word >> 8), boost }
     }
 
-    fn boost(&mut self, now: Nanos) {
-        self.boost_at = now.saturating_add(BOOST_PERIOD);
-        self.boost += 1;
+    fn boost(&mut self, number: u64) {
+        self.boost = number;
         self.counters[1] += 1;
         let [top, others @ ..] = &mut self.levels;
-        others.iter_mut().for_each(|level| top.append(level));
+        for level in others {
+            // Who has come from a CPU that boosted already stays.
+            for _ in 0..level.len() {
+                let Some(task) = level.pop_front() else { break };
+                let stays = task.memory.0[1] >= number;
+                if stays { &mut *level } else { &mut *top }.push_back(task);
+            }
+        }
     }
 }
 
@@ -114,7 +123,7 @@ impl Policy for Mlfq {
         let returning = matches!(event, Event::Preempted | Event::Yielded);
         let current = self.current.take_if(|(current, _)| returning && current.id == task.id);
         let standing = current.map_or_else(|| self.standing(&task), |(_, standing)| standing);
-        task.memory = self.remember(standing);
+        task.memory = Self::remember(standing);
         let level = &mut self.levels[standing.level];
         // Pushed aside within its allotment by a more urgent one: it goes on first.
         if event == Event::Preempted && standing.left < Self::allotment(&task, standing.level) {
@@ -125,8 +134,9 @@ impl Policy for Mlfq {
     }
 
     fn pick(&mut self, now: Nanos) -> Option<Pick> {
-        if now >= self.boost_at {
-            self.boost(now);
+        let number = now.0 / BOOST_PERIOD.0;
+        if number > self.boost {
+            self.boost(number);
         }
         let task = self.levels.iter_mut().find_map(Line::pop_front)?;
         let standing = self.standing(&task);
@@ -156,7 +166,7 @@ impl Policy for Mlfq {
 
     fn leave(&mut self, _event: Event) -> Memory {
         let current = self.current.take();
-        current.map_or_else(Memory::default, |(_, standing)| self.remember(standing))
+        current.map_or_else(Memory::default, |(_, standing)| Self::remember(standing))
     }
 
     fn remove(&mut self, task: TaskId) -> Option<TaskView> {
@@ -178,5 +188,55 @@ impl Policy for Mlfq {
 
     fn counters(&self) -> &[u64] {
         &self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(id: u64, memory: Memory) -> TaskView {
+        TaskView { id: TaskId(id), slot: 0, weight: 1024, batch: false, slice: Nanos::ZERO, memory }
+    }
+
+    /// Lets a task run `millis` on a CPU of its own from `start` on, and returns what is remembered of it.
+    fn run(start: Nanos, millis: u64) -> Memory {
+        let mut cpu = Mlfq::default();
+        cpu.enqueue(view(1, Memory::default()), Event::Spawned);
+        assert!(cpu.pick(start).is_some());
+        for _ in 0..millis {
+            let _ = cpu.tick(Nanos::from_millis(1));
+        }
+        cpu.leave(Event::MigratedAway)
+    }
+
+    #[test]
+    fn a_sunk_task_does_not_rise_by_migrating() {
+        let start = Nanos::from_millis(10_010);
+        let sunk = run(start, 20);
+        // To a CPU that has been idle for long, and to one that is as far as the first.
+        for former in [Nanos::from_millis(600), start] {
+            let mut cpu = Mlfq::default();
+            cpu.enqueue(view(2, Memory::default()), Event::Spawned);
+            assert!(cpu.pick(former).is_some());
+            let _ = cpu.leave(Event::Blocked);
+            cpu.enqueue(view(1, sunk), Event::Migrated);
+            cpu.enqueue(view(3, Memory::default()), Event::Spawned);
+            let now = start.saturating_add(Nanos::from_millis(20));
+            let first = cpu.pick(now).map(|pick| pick.task.id);
+            assert_eq!(first, Some(TaskId(3)), "the sunk one goes first");
+            let _ = cpu.leave(Event::Blocked);
+            let slice = cpu.pick(now).map(|pick| pick.slice);
+            assert!(slice > Some(SLICE), "{slice:?} is the top's");
+        }
+    }
+
+    #[test]
+    fn a_boost_lifts_all_that_date_from_before() {
+        let sunk = run(Nanos::from_millis(10), 20);
+        let mut cpu = Mlfq::default();
+        cpu.enqueue(view(1, sunk), Event::Migrated);
+        let slice = cpu.pick(Nanos::from_millis(510)).map(|pick| pick.slice);
+        assert_eq!(slice, Some(SLICE));
     }
 }
