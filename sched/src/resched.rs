@@ -12,4 +12,22 @@ pub enum Resched {
     Here,
     /// That CPU: send it a reschedule interrupt.
     Cpu(CpuId),
+    /// Two CPUs, of which either may be the one that called.
+    Both(CpuId, CpuId),
+}
+
+impl Resched {
+    /// `cpu` has to look at its flag and its deadline; the calling CPU is `here`.
+    pub(crate) fn look(cpu: CpuId, here: CpuId) -> Self {
+        if cpu == here { Self::Here } else { Self::Cpu(cpu) }
+    }
+
+    /// This, and `cpu` as well.
+    pub(crate) fn and(self, cpu: CpuId, here: CpuId) -> Self {
+        match self {
+            Self::Here => Self::Both(here, cpu),
+            Self::Cpu(first) | Self::Both(first, _) => Self::Both(first, cpu),
+            Self::No => Self::look(cpu, here),
+        }
+    }
 }

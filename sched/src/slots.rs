@@ -82,6 +82,12 @@ impl<T> Slots<T> {
         self.entries.len() as u32
     }
 
+    /// The occupied slots among the `count` from `from` on, and their values.
+    pub(crate) fn window(&self, from: u32, count: usize) -> impl Iterator<Item = (u32, &T)> {
+        let slots = (from..).zip(self.entries.iter().skip(from as usize).take(count));
+        slots.filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+    }
+
     /// The occupied slots and their values.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.entries
@@ -108,6 +114,8 @@ mod tests {
         assert_eq!((slots.len(), slots.next()), (1, first));
         assert_eq!(slots.insert('c'), first);
         assert_eq!(slots.iter().collect::<Vec<_>>(), [(first, &'c'), (second, &'b')]);
+        assert_eq!(slots.window(1, 1).collect::<Vec<_>>(), [(second, &'b')]);
+        assert_eq!(slots.window(2, 1).count(), 0);
         assert_eq!(slots.entries.capacity(), capacity);
     }
 }

@@ -65,6 +65,8 @@ pub struct TaskCore {
     lent: AtomicU64,
     /// How often parameters or loan were changed.
     version: AtomicU32,
+    /// What the task reserved was changed since it was queued last.
+    renews_server: AtomicBool,
     /// The task exits, and reserves no bandwidth any more.
     retired: AtomicBool,
 }
@@ -128,6 +130,7 @@ impl TaskCore {
             period_ns: AtomicU64::new(parameters.reservation.period.0),
             lent: AtomicU64::new(Urgency::IDLE.0),
             version: AtomicU32::new(0),
+            renews_server: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         };
         core.affinity.store(affinity, Ordering::Relaxed);
@@ -190,6 +193,12 @@ impl TaskCore {
 
     fn raise_version(&self) {
         self.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Whether the task belongs to a class above the fair one, by itself or by what it was lent.
+    pub(crate) fn is_urgent(&self) -> bool {
+        let word = self.parameters.load(Ordering::SeqCst);
+        Parameters::discipline_of(word).is_urgent() || self.lent() > Urgency::FAIR
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -301,9 +310,16 @@ impl TaskCore {
         }
     }
 
-    /// The next time that it is queued, a period begins.
-    pub(crate) fn reset_server(&self) {
-        self.set_server(Server::default());
+    /// The next time that the task is queued, a period begins.
+    pub(crate) fn renew_server(&self) {
+        // SeqCst: see `Scheduler::refresh`.
+        self.renews_server.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a period begins now. For its queue's lock.
+    pub(crate) fn takes_new_server(&self) -> bool {
+        self.renews_server.load(Ordering::SeqCst)
+            && self.renews_server.swap(false, Ordering::SeqCst)
     }
 
     pub(crate) fn set_server(&self, server: Server) {

@@ -35,17 +35,18 @@ impl Throttle {
     /// A real-time task ran for `ran`, until `now`.
     pub(crate) fn charge(&mut self, ran: Nanos, now: Nanos) {
         self.advance(now);
-        self.used = self.used.saturating_add(ran);
+        // Who ran alone was not charged since it began to: what lies before this period does not count in it.
+        self.used = self.used.saturating_add(ran.min(now.saturating_sub(self.began)));
     }
 
     /// Whether fair tasks come first now.
     pub(crate) fn is_on(&mut self, now: Nanos) -> bool {
-        self.advance(now);
-        self.left() == Nanos::ZERO
+        self.left(now) == Nanos::ZERO
     }
 
     /// How much real-time tasks may still run in this period.
-    pub(crate) fn left(&self) -> Nanos {
+    pub(crate) fn left(&mut self, now: Nanos) -> Nanos {
+        self.advance(now);
         self.limit.runtime.map_or(Nanos::MAX, |runtime| runtime.saturating_sub(self.used))
     }
 
@@ -74,5 +75,19 @@ mod tests {
         throttle.charge(Nanos::from_millis(950), start.saturating_add(Nanos::from_millis(950)));
         assert!(throttle.is_on(start.saturating_add(Nanos::from_millis(960))));
         assert!(!throttle.is_on(start.saturating_add(Nanos::from_millis(1000))));
+    }
+
+    #[test]
+    fn what_was_run_before_the_period_does_not_count_in_it() {
+        let mut throttle = Throttle::new();
+        // Alone for ten seconds, so uncharged; then somebody asks, and a period begins.
+        assert!(!throttle.is_on(Nanos::from_secs(10)));
+        let tick = Nanos::from_millis(10_250);
+        throttle.charge(tick, tick);
+        assert_eq!(throttle.left(tick), Nanos::from_millis(700));
+        // A period that begins with the charge has seen nothing of it.
+        let late = Nanos::from_secs(20);
+        throttle.charge(Nanos::from_secs(9), late);
+        assert_eq!(throttle.left(late), Nanos::from_millis(950));
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Urgency(pub(crate) u64);
 impl Urgency {
     pub(crate) const IDLE: Self = Self(0);
     pub(crate) const FAIR: Self = Self(1);
+    /// That of a real-time task of the highest priority that a user can ask for.
+    pub(crate) const HIGHEST_REAL_TIME: Self = Self::real_time(STOP_PRIORITY - 1);
     const STOP: Self = Self(u64::MAX);
     const DEADLINE: u64 = 1 << 62;
 

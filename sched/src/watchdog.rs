@@ -5,7 +5,8 @@
 //! more urgent classes took does not count: no policy can help that. Neither does one long pause of the whole machine,
 //! during which the policy was asked once at most.
 //!
-//! A contended queue is looked through every [`PERIOD`], at a tick; no timer of its own keeps an idle CPU awake.
+//! A contended queue is looked through every [`PERIOD`], at ticks, a long one in parts; no timer of its own keeps an idle CPU
+//! awake.
 
 use alloc::sync::Arc;
 
@@ -13,13 +14,15 @@ use arch::cpu::CpuId;
 use arch::time::Nanos;
 
 use crate::parameters::Nice;
-use crate::run_queue::{Class, RunQueue};
+use crate::run_queue::{Class, RunQueue, WINDOW};
 use crate::task::Schedulable;
 
 /// How long a task may wait at nice 0, unless the kernel says otherwise.
 pub const PATIENCE: Nanos = Nanos::from_secs(10);
 /// How often a contended queue is looked through.
 const PERIOD: Nanos = Nanos::from_millis(250);
+/// How soon the next part of a long queue is looked through.
+const STEP: Nanos = Nanos::from_millis(5);
 /// How often the policy is asked, at least, before a task counts as starved: so often, and twice for each that waits.
 const CHANCES: u32 = 8;
 
@@ -41,6 +44,8 @@ pub(crate) struct Watch {
     chances: u32,
     /// When the queue is to be looked through.
     at: Nanos,
+    /// The slot from which on.
+    cursor: u32,
 }
 
 impl Watch {
@@ -93,11 +98,31 @@ pub struct Starved<T> {
 }
 
 impl<T: Schedulable> RunQueue<T> {
-    /// The task that has starved longest, given how long one may wait at nice 0.
-    pub(crate) fn starved(&self, patience: Nanos, slice: Nanos, now: Nanos) -> Option<Starved<T>> {
+    /// Whether a task has starved, as far as the next part of the queue shows.
+    pub(crate) fn sees_starved(&mut self, patience: Nanos, slice: Nanos, now: Nanos) -> bool {
+        let from = self.watch.cursor;
+        let (starved, next) = self.starved(from, patience, slice, now);
+        let found = starved.is_some();
+        self.watch.cursor = next.unwrap_or(0);
+        if next.is_some() {
+            self.watch.at = now.saturating_add(STEP);
+        }
+        found
+    }
+
+    /// The task that has starved longest in the part of the queue that begins with slot `from`, given how long one may wait
+    /// at nice 0; and where the next part begins, if there is one.
+    pub(crate) fn starved(
+        &self,
+        from: u32,
+        patience: Nanos,
+        slice: Nanos,
+        now: Nanos,
+    ) -> (Option<Starved<T>>, Option<u32>) {
         let queued = self.queued();
         let here = self.watch.mark(now);
-        let waiting = self.slots.iter().filter(|(_, queued)| queued.class == Class::Fair);
+        let part = self.slots.window(from, WINDOW);
+        let waiting = part.filter(|(_, queued)| queued.class == Class::Fair);
         let starved = waiting.filter_map(|(_, entry)| {
             let core = entry.task.task();
             let mark = core.mark();
@@ -109,7 +134,14 @@ impl<T: Schedulable> RunQueue<T> {
             let is_starved = waited.0 > bearable && asked >= CHANCES + 2 * queued as u32;
             is_starved.then_some((waited, entry))
         });
-        let (waited, entry) = starved.max_by_key(|(waited, _)| *waited)?;
-        Some(Starved { task: Arc::clone(&entry.task), cpu: self.cpu, waited, queued })
+        let worst = starved.max_by_key(|(waited, _)| *waited);
+        let next = from.saturating_add(WINDOW as u32);
+        let worst = worst.map(|(waited, entry)| Starved {
+            task: Arc::clone(&entry.task),
+            cpu: self.cpu,
+            waited,
+            queued,
+        });
+        (worst, (next < self.slots.limit()).then_some(next))
     }
 }

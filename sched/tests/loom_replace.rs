@@ -1,153 +1,96 @@
-//! Every interleaving of a policy's replacement with a waker, a thief and a sleeper.
-//!
-//! As in `loom_steal`, the park protocol is the scheduler's own, and the run queues are loom's mutexes around lists; the
-//! steps under each lock are those of `Scheduler::replace_policy`, `place`, `push` and `begin_switch`.
+//! Interleavings of a policy's replacement with a waker, a thief and a sleeper.
 #![cfg(loom)]
 
-use loom::sync::{Arc, Mutex};
+mod loom_machine;
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use sched::park::Woken;
-use sched::{ParkMode, ParkState, WakeMask};
+use loom_machine::{Machine, NOW, Task, explore};
+use sched::policy::POLICIES;
+use sched::{Leave, Parameters, ParkMode, Phase, Resched};
 
-/// A queue: the number of its policy, the tasks that this policy holds, and who has the CPU.
-#[derive(Default)]
-struct Queue {
-    generation: u32,
-    /// The task, and the number of the policy that it was queued with.
-    held: Vec<(u32, u32)>,
-    current: Option<u32>,
+/// Replaces the policy by another; CPU 0 does it.
+fn replace(machine: &Machine) {
+    let replaced = machine.scheduler.replace_policy(&POLICIES[0], NOW).expect("memory");
+    for cpu in replaced.0.iter() {
+        machine.carry_out(if cpu.index() == 0 { Resched::Here } else { Resched::Cpu(cpu) }, 0);
+    }
 }
 
-struct Model {
-    park: ParkState,
-    queues: [Mutex<Queue>; 2],
-}
-
-impl Model {
-    fn new() -> Arc<Self> {
-        let queues = [Mutex::new(Queue::default()), Mutex::new(Queue::default())];
-        Arc::new(Self { park: ParkState::new(), queues })
-    }
-
-    fn enqueue(queue: &mut Queue, task: u32) {
-        queue.held.push((task, queue.generation));
-    }
-
-    /// `Scheduler::wake`.
-    fn wake(&self, cpu: usize) {
-        if self.park.wake(WakeMask::EVENT) == Woken::Enqueue {
-            self.park.await_off_cpu();
-            let mut queue = self.queues[cpu].lock().unwrap();
-            self.park.set_runnable();
-            Self::enqueue(&mut queue, 1);
-        }
-    }
-
-    /// `Scheduler::replace_policy`: one CPU after the other, the old policy drained into the new one.
-    fn replace(&self) {
-        for queue in &self.queues {
-            let mut queue = queue.lock().unwrap();
-            queue.generation += 1;
-            let drained = std::mem::take(&mut queue.held);
-            for (task, _) in drained {
-                Self::enqueue(&mut queue, task);
-            }
-        }
-    }
-
-    /// `Scheduler::push`: in transit the task is in nobody's queue.
-    fn migrate(&self, from: usize, to: usize) {
-        let taken = self.queues[from].lock().unwrap().held.pop();
-        if let Some((task, _)) = taken {
-            Self::enqueue(&mut self.queues[to].lock().unwrap(), task);
-        }
-    }
-
-    /// `begin_switch` on an idle CPU.
-    fn pick(&self, cpu: usize) -> bool {
-        let mut queue = self.queues[cpu].lock().unwrap();
-        let Some((task, generation)) = queue.held.pop() else { return false };
-        assert_eq!(generation, queue.generation, "picked by a policy that does not know it");
-        assert!(!self.park.is_on_cpu(), "a task runs on two CPUs");
-        self.park.set_on_cpu();
-        queue.current = Some(task);
-        true
-    }
-
-    /// The task goes to sleep; returns whether it does.
-    fn sleep(&self, cpu: usize) -> bool {
-        self.park.prepare(ParkMode::Interruptible);
-        let mut queue = self.queues[cpu].lock().unwrap();
-        let sleeps = self.park.commit();
-        if sleeps {
-            queue.current = None;
-            self.park.set_off_cpu();
-        }
-        sleeps
-    }
-
-    /// In how many places the task is; every queue's tasks are known to its present policy.
-    fn places(&self) -> usize {
-        let mut places = 0;
-        for queue in &self.queues {
-            let queue = queue.lock().unwrap();
-            assert!(queue.held.iter().all(|(_, generation)| *generation == queue.generation));
-            places += queue.held.len() + usize::from(queue.current.is_some());
-        }
-        places
-    }
+/// Afterwards the task is where it should be, the policy there knows it, and it runs.
+fn check(machine: &Machine, task: &Arc<Task>) {
+    machine.settle();
+    assert_eq!(machine.scheduler.policy().name, POLICIES[0].name);
+    machine.check(task);
+    let waits = task.0.park.phase() != Phase::Parked && machine.place_of(task).is_none();
+    assert!(!waits, "it waits though a CPU is idle");
 }
 
 #[test]
 fn a_waking_task_ends_up_with_the_new_policy() {
-    loom::model(|| {
-        let model = Model::new();
+    explore(3, || {
+        let machine = Machine::new(2);
+        let task = machine.make(Parameters::DEFAULT, &[0, 1]);
         let waker = {
-            let model = Arc::clone(&model);
-            thread::spawn(move || model.wake(0))
+            let (machine, task) = (Arc::clone(&machine), Arc::clone(&task));
+            thread::spawn(move || machine.wake(&task, 1))
         };
-        model.replace();
+        replace(&machine);
         waker.join().unwrap();
-        assert_eq!(model.places(), 1);
+        check(&machine, &task);
+        assert_ne!(task.0.park.phase(), Phase::Parked);
     });
 }
 
 #[test]
-fn a_migrating_task_is_neither_lost_nor_with_the_old_policy() {
-    loom::model(|| {
-        let model = Model::new();
-        model.wake(0);
+fn a_stolen_task_is_neither_lost_nor_with_the_old_policy() {
+    explore(3, || {
+        let machine = Machine::with_one_online(2);
+        let first = machine.spawn(Parameters::DEFAULT, &[0]);
+        let waiting = machine.spawn(Parameters::DEFAULT, &[0, 1]);
+        machine.bring_online(1);
         let thief = {
-            let model = Arc::clone(&model);
-            thread::spawn(move || model.migrate(0, 1))
+            let machine = Arc::clone(&machine);
+            thread::spawn(move || machine.switch(1, Leave::Preempt))
         };
-        model.replace();
+        replace(&machine);
         thief.join().unwrap();
-        assert_eq!(model.places(), 1);
+        machine.settle();
+        machine.check(&first);
+        machine.check(&waiting);
     });
 }
 
 #[test]
-fn picking_sleeping_and_waking_go_on_during_a_replacement() {
-    let mut builder = loom::model::Builder::new();
-    // Three threads: all interleavings with up to three preemptions.
-    builder.preemption_bound = Some(3);
-    builder.check(|| {
-        let model = Model::new();
-        model.wake(0);
+fn sleeping_and_waking_go_on_during_a_replacement() {
+    explore(3, || {
+        let machine = Machine::new(2);
+        let task = machine.spawn(Parameters::DEFAULT, &[0, 1]);
+        let here = machine.place_of(&task).expect("it runs");
+        let event = Arc::new(AtomicBool::new(false));
         let waker = {
-            let model = Arc::clone(&model);
-            thread::spawn(move || model.wake(1))
+            let (machine, task, event) =
+                (Arc::clone(&machine), Arc::clone(&task), Arc::clone(&event));
+            thread::spawn(move || {
+                event.store(true, Ordering::Relaxed);
+                machine.wake(&task, 1 - here);
+            })
         };
         let replacer = {
-            let model = Arc::clone(&model);
-            thread::spawn(move || model.replace())
+            let machine = Arc::clone(&machine);
+            thread::spawn(move || replace(&machine))
         };
-        assert!(model.pick(0), "it is queued here");
-        let slept = model.sleep(0);
+        task.0.park.prepare(ParkMode::Interruptible);
+        if event.load(Ordering::Relaxed) {
+            task.0.park.cancel();
+        } else {
+            machine.switch(here, Leave::Block);
+        }
         waker.join().unwrap();
         replacer.join().unwrap();
-        let places = model.places();
-        assert!(places == usize::from(!slept) || places == 1, "lost or duplicated");
+        check(&machine, &task);
+        assert_ne!(task.0.park.phase(), Phase::Parked, "a wake-up was lost");
     });
 }

@@ -1,88 +1,83 @@
-//! Every interleaving of a waker that queues a task and a thief that steals it.
-//!
-//! The park protocol and the task's atomics are the scheduler's own; the run queues are loom's mutexes around lists,
-//! because the spin locks under the real ones are not loom's.
+//! Interleavings of an idle CPU that steals a task with another thief, with the task's next sleep, and with a change of
+//! where the task may run.
 #![cfg(loom)]
 
-use loom::sync::{Arc, Mutex};
+mod loom_machine;
+
+use std::sync::Arc;
+
+use arch::cpu::{CpuId, CpuMask};
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use sched::park::Woken;
-use sched::{ParkMode, ParkState, WakeMask};
+use loom_machine::{Machine, NOW, Task, explore};
+use sched::{Leave, Parameters, ParkMode};
 
-struct Model {
-    park: ParkState,
-    queues: [Mutex<Vec<u32>>; 2],
-}
-
-impl Model {
-    /// A sleeping task and two CPUs.
-    fn new() -> Arc<Self> {
-        let queues = [Mutex::new(Vec::new()), Mutex::new(Vec::new())];
-        Arc::new(Self { park: ParkState::new(), queues })
-    }
-
-    fn wake(&self, cpu: usize) {
-        if self.park.wake(WakeMask::EVENT) == Woken::Enqueue {
-            self.park.await_off_cpu();
-            let mut queue = self.queues[cpu].lock().unwrap();
-            self.park.set_runnable();
-            queue.push(1);
-        }
-    }
-
-    /// CPU `thief`, idle, steals from `victim` and runs what it got.
-    fn steal(&self, thief: usize, victim: usize) -> bool {
-        let own = self.queues[thief].lock().unwrap();
-        let Ok(mut other) = self.queues[victim].try_lock() else { return false };
-        let Some(_task) = other.pop() else { return false };
-        drop(other);
-        assert!(!self.park.is_on_cpu(), "a task runs on two CPUs");
-        self.park.set_on_cpu();
-        drop(own);
-        true
-    }
+/// A CPU with two tasks, of which the second waits and may run everywhere.
+fn contended(cpus: usize) -> (Arc<Machine>, Arc<Task>) {
+    let machine = Machine::with_one_online(cpus);
+    machine.spawn(Parameters::DEFAULT, &[0]);
+    let waiting = machine.spawn(Parameters::DEFAULT, &[0, 1, 2]);
+    assert_eq!(machine.place_of(&waiting), None);
+    (1..cpus).for_each(|cpu| machine.bring_online(cpu));
+    (machine, waiting)
 }
 
 #[test]
-fn a_task_is_run_by_at_most_one_of_two_thieves() {
-    loom::model(|| {
-        let model = Model::new();
-        let waker = {
-            let model = Arc::clone(&model);
-            thread::spawn(move || model.wake(0))
-        };
+fn a_task_is_run_by_one_of_two_thieves() {
+    explore(3, || {
+        let (machine, waiting) = contended(3);
         let thief = {
-            let model = Arc::clone(&model);
-            thread::spawn(move || model.steal(1, 0))
+            let machine = Arc::clone(&machine);
+            thread::spawn(move || machine.switch(1, Leave::Preempt))
         };
-        waker.join().unwrap();
-        let stolen = thief.join().unwrap();
-        let left = model.queues[0].lock().unwrap().len();
-        assert_eq!(left + usize::from(stolen), 1, "lost or duplicated");
+        machine.switch(2, Leave::Preempt);
+        thief.join().unwrap();
+        machine.settle();
+        machine.check(&waiting);
     });
 }
 
 #[test]
-fn a_stolen_task_can_sleep_and_be_woken_again_at_once() {
-    loom::model(|| {
-        let model = Model::new();
-        model.wake(0);
+fn a_stolen_task_sleeps_and_no_wake_up_is_lost() {
+    explore(3, || {
+        let (machine, stolen) = contended(2);
+        let event = Arc::new(AtomicBool::new(false));
         let waker = {
-            let model = Arc::clone(&model);
-            thread::spawn(move || model.wake(0))
+            let (machine, stolen, event) =
+                (Arc::clone(&machine), Arc::clone(&stolen), Arc::clone(&event));
+            thread::spawn(move || {
+                event.store(true, Ordering::Relaxed);
+                machine.wake(&stolen, 0);
+            })
         };
-        assert!(model.steal(1, 0));
-        model.park.prepare(ParkMode::Interruptible);
-        let slept = {
-            let _queue = model.queues[1].lock().unwrap();
-            model.park.commit()
-        };
-        if slept {
-            model.park.set_off_cpu();
+        machine.switch(1, Leave::Preempt);
+        assert_eq!(machine.place_of(&stolen), Some(1));
+        stolen.0.park.prepare(ParkMode::Interruptible);
+        if event.load(Ordering::Relaxed) {
+            stolen.0.park.cancel();
+        } else {
+            machine.switch(1, Leave::Block);
         }
         waker.join().unwrap();
-        // The waker came before the announcement (no effect), between (no sleep), or after the commit (queued).
-        let queued = model.queues[0].lock().unwrap().len();
-        assert!(queued <= usize::from(slept));
+        machine.settle();
+        assert_ne!(stolen.0.park.phase(), sched::Phase::Parked, "a wake-up was lost");
+        machine.check(&stolen);
+    });
+}
+
+#[test]
+fn a_stolen_task_does_not_stay_where_it_may_no_longer_run() {
+    explore(3, || {
+        let (machine, waiting) = contended(2);
+        let thief = {
+            let machine = Arc::clone(&machine);
+            thread::spawn(move || machine.switch(1, Leave::Preempt))
+        };
+        let home = CpuMask::only(CpuId::new(0));
+        let resched = machine.scheduler.set_affinity(&waiting, &home, NOW, CpuId::new(0));
+        machine.carry_out(resched, 0);
+        thief.join().unwrap();
+        machine.settle();
+        machine.check(&waiting);
     });
 }

@@ -81,12 +81,15 @@ impl Machine {
     }
 
     fn carry_out(&mut self, resched: Resched, here: usize) {
-        let cpu = match resched {
-            Resched::No => return,
-            Resched::Here => here,
-            Resched::Cpu(cpu) => cpu.index(),
+        let told = match resched {
+            Resched::No => [None, None],
+            Resched::Here => [Some(here), None],
+            Resched::Cpu(cpu) => [Some(cpu.index()), None],
+            Resched::Both(first, second) => [Some(first.index()), Some(second.index())],
         };
-        self.pending[cpu] |= self.scheduler.should_switch(CpuId::new(cpu));
+        for cpu in told.into_iter().flatten() {
+            self.pending[cpu] |= self.scheduler.should_switch(CpuId::new(cpu));
+        }
     }
 
     fn switch(&mut self, cpu: usize, leave: Leave) {

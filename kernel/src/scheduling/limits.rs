@@ -34,12 +34,11 @@ pub(crate) fn set_deadline_periods(shortest: Nanos, longest: Nanos) -> Result<()
 /// Changes what real-time threads may take of each period.
 ///
 /// # Errors
-/// `EINVAL` for a period of nothing, and for more than the period.
+/// `EINVAL` for a period of nothing, and for more than the period; `EBUSY` if deadline threads have reserved more.
 pub(crate) fn set_real_time(limit: RealTimeLimit) -> Result<()> {
     let fits = limit.runtime.is_none_or(|runtime| runtime <= limit.period);
     if limit.period == Nanos::ZERO || !fits {
         return Err(Errno::EINVAL);
     }
-    scheduler().set_real_time_limit(limit);
-    Ok(())
+    scheduler().set_real_time_limit(limit).map_err(Errno::from)
 }

@@ -15,6 +15,12 @@ pub(crate) fn carry_out(resched: Resched) {
         Resched::No => {}
         Resched::Here => look(),
         Resched::Cpu(cpu) => arch::ipi::send(&CpuMask::only(cpu), Ipi::Reschedule),
+        Resched::Both(first, second) => {
+            let here = arch::current_cpu();
+            for cpu in [first, second] {
+                carry_out(if cpu == here { Resched::Here } else { Resched::Cpu(cpu) });
+            }
+        }
     }
 }
 

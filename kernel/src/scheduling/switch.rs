@@ -14,7 +14,7 @@ use arch::{clock, interrupts, preempt, thread};
 use sched::{Fate, Leave, Switch, Switched};
 
 use super::cpus::{Cpu, scheduler, this_cpu};
-use super::preemption::carry_out;
+use super::preemption::{carry_out, look};
 use super::thread_core::{Machine, Start};
 use crate::task::{self, Thread};
 use crate::trace::{self, Event};
@@ -66,7 +66,7 @@ fn switch_away(leave: Leave) {
     let cpu = arch::current_cpu();
     let now = clock::now();
     let Switched::To(switch) = scheduler().begin_switch(cpu, now, leave) else {
-        this_cpu().program_timer(cpu);
+        look();
         return;
     };
     let Switch { guard, previous, fate, next } = switch;
@@ -138,9 +138,13 @@ unsafe fn finish() {
     this.program_timer(cpu);
     match fate {
         Fate::Left => drop(previous),
-        Fate::Ended => bury(this, previous),
-        Fate::Migrates => {
+        Fate::Ended => {
+            bury(this, previous);
+            look();
+        }
+        Fate::Migrates | Fate::Displaced => {
             carry_out(scheduler().finish_switch(previous, fate, clock::now(), cpu));
+            look();
         }
     }
 }

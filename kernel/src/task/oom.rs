@@ -168,7 +168,7 @@ impl core::fmt::Display for Held {
     }
 }
 
-/// What `/proc/PID/oom_score` shows of `process` on a machine of `total_pages`: 667 for holding nothing, and two thirds of a
+/// What `/proc/PID/oom_score` shows of `process` on a machine of `total_pages`: 666 for holding nothing, and two thirds of a
 /// point for each thousandth of memory, as Linux scales it.
 #[must_use]
 pub fn points(process: &Process, total_pages: u64) -> u64 {

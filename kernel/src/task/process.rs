@@ -6,7 +6,7 @@ use arch::clock;
 use arch::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use arch::sync::{Irq, Rank, SpinGuard, SpinLock};
 use arch::time::Nanos;
-use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
+use intrusive_collections::{Bound, KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 use mm::AddressSpace;
 use qcell::{QCell, QCellOwnerID};
 use spin::Lazy;
@@ -15,7 +15,7 @@ use super::account::Account;
 use super::credentials::{Capability, Credentials};
 use super::family::{self, FamilyGuard};
 use super::group::{ProcessGroup, Session};
-use super::id::Pid;
+use super::id::{Pid, Tid};
 use super::image::Image;
 use super::limits::{INFINITY, Limits, Resource};
 use super::status::ExitStatus;
@@ -395,6 +395,22 @@ impl Process {
     #[must_use]
     pub fn main_thread(&self) -> Option<Arc<Thread>> {
         self.signals().main_thread().map(Thread::to_arc)
+    }
+
+    /// The live thread with the lowest id from `tid` on.
+    #[must_use]
+    pub fn thread_from(&self, tid: Tid) -> Option<Arc<Thread>> {
+        self.signals().threads.lower_bound(Bound::Included(&tid)).get().map(Thread::to_arc)
+    }
+
+    /// The live threads, by id, looked up one by one: however many they are, no lock is held while they are visited.
+    pub fn threads(&self) -> impl Iterator<Item = Arc<Thread>> {
+        let mut next = Some(Tid::new(0));
+        core::iter::from_fn(move || {
+            let thread = self.thread_from(next?)?;
+            next = thread.tid().as_u32().checked_add(1).map(Tid::new);
+            Some(thread)
+        })
     }
 
     /// Calls `visit` for every live thread, with the signal lock held.

@@ -2,7 +2,7 @@
 
 use arch::time::Nanos;
 
-use super::{Class, REAL_TIME_SLICE, RunQueue};
+use super::{Class, REAL_TIME_SLICE, Refilled, RunQueue};
 use crate::parameters::Discipline;
 use crate::policy::Verdict;
 use crate::task::Schedulable;
@@ -91,9 +91,9 @@ impl<T: Schedulable> RunQueue<T> {
         }
     }
 
-    /// Lets the throttled deadline tasks run whose next period has begun. Says whether one should have the CPU.
-    pub(crate) fn refill(&mut self, now: Nanos) -> bool {
-        let mut outranks = false;
+    /// Lets the throttled deadline tasks run whose next period has begun.
+    pub(crate) fn refill(&mut self, now: Nanos) -> Refilled {
+        let mut refilled = Refilled::Nobody;
         while let Some(view) = self.deadline.take_refilled(now) {
             let Some(queued) = self.slots.get(view.slot) else { continue };
             let core = queued.task.task();
@@ -104,8 +104,9 @@ impl<T: Schedulable> RunQueue<T> {
             core.note_queued(now);
             let urgency = Urgency::deadline(server.deadline);
             self.deadline.enqueue(view, urgency);
-            outranks |= self.outranks_current(urgency, view.id, now);
+            let outranks = self.outranks_current(urgency, view.id, now);
+            refilled = refilled.max(if outranks { Refilled::Outranks } else { Refilled::Waits });
         }
-        outranks
+        refilled
     }
 }

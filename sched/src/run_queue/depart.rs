@@ -2,10 +2,10 @@
 
 use alloc::sync::Arc;
 
-use arch::cpu::CpuId;
+use arch::cpu::{CpuId, CpuMask};
 use arch::time::Nanos;
 
-use super::{Class, Queued, Rotation, RunQueue};
+use super::{Class, Queued, Rotation, RunQueue, WINDOW};
 use crate::policy::{Event, TaskView};
 use crate::slots::Slot;
 use crate::task::{Schedulable, TaskCore};
@@ -91,17 +91,40 @@ impl<T: Schedulable> RunQueue<T> {
         self.release(&view)
     }
 
+    /// Which of `cpus` some of the waiting tasks may use.
+    pub(crate) fn places_of_waiting(&mut self, cpus: &CpuMask) -> CpuMask {
+        let waiting = self.slots.window(self.cursor, WINDOW);
+        let places =
+            waiting.fold(CpuMask::EMPTY, |all, (_, queued)| all.or(&queued.task.task().affinity()));
+        let places = places.and(cpus);
+        if places.is_empty() {
+            // Those in this part of the table may not go there, but perhaps those in the next.
+            self.advance_cursor();
+        }
+        places
+    }
+
+    /// Where the next look begins; the one after it goes on behind.
+    fn advance_cursor(&mut self) -> u32 {
+        let from = self.cursor;
+        let next = from.saturating_add(WINDOW as u32);
+        self.cursor = if next < self.slots.limit() { next } else { 0 };
+        from
+    }
+
     /// Gives up the waiting fair task that may run on `to` and has waited least lately, if a task here has waited longer
     /// than `there`, the time that the one on `to` has. Not now, if the running task would be the better choice: it waits soon.
+    /// Of a long queue some tasks are looked at, the next time others.
     pub(crate) fn give_up_spoiled(
         &mut self,
         to: CpuId,
         there: Nanos,
         now: Nanos,
     ) -> Rotation<Arc<T>> {
+        let from = self.advance_cursor();
         let movable = self
             .slots
-            .iter()
+            .window(from, WINDOW)
             .filter(|(_, queued)| queued.class == Class::Fair && queued.task.task().may_run_on(to));
         let waited = movable.map(|(_, queued)| (queued.task.task().waited_until(now), queued));
         let spoiled = waited.min_by_key(|(waited, queued)| (*waited, queued.task.task().id()));

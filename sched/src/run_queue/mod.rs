@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 use arch::cpu::CpuId;
 use arch::time::Nanos;
 
-use crate::deadline::DeadlineQueue;
+use crate::deadline::{DeadlineQueue, Server};
 use crate::parameters::{Discipline, Parameters};
 use crate::policy::{Event, Policy};
 use crate::real_time::{End, RealTimeQueue};
@@ -35,6 +35,9 @@ pub(crate) use terms::Terms;
 
 /// How long a `SCHED_RR` task runs before the next of its priority (Linux's `RR_TIMESLICE`).
 pub const REAL_TIME_SLICE: Nanos = Nanos::from_millis(100);
+
+/// How many of the queue's slots are looked at in one go, as that is with interrupts off. The next look goes on from there.
+pub(crate) const WINDOW: usize = 128;
 
 /// The class of a task, in ascending precedence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -77,6 +80,17 @@ pub(crate) enum Rotation<R> {
     Needless,
 }
 
+/// What came of giving deadline tasks their next period.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Refilled {
+    /// None was due.
+    Nobody,
+    /// One waits for the CPU now.
+    Waits,
+    /// One should have the CPU at once.
+    Outranks,
+}
+
 /// A task that waits, in which class and on what terms.
 pub(crate) struct Queued<T> {
     pub(crate) task: Arc<T>,
@@ -99,6 +113,8 @@ pub struct RunQueue<T: Schedulable> {
     /// The CPU's own thread; runs when nothing else does, and is never queued.
     idle: Option<Arc<T>>,
     pub(crate) watch: Watch,
+    /// Where the next look for tasks that could move begins.
+    cursor: u32,
     pub(crate) statistics: CpuStatistics,
     /// Since when the CPU's own thread runs.
     pub(crate) idle_since: Option<Nanos>,
@@ -118,6 +134,7 @@ impl<T: Schedulable> RunQueue<T> {
             current: None,
             idle: None,
             watch: Watch::default(),
+            cursor: 0,
             statistics: CpuStatistics::default(),
             idle_since: None,
         }
@@ -302,7 +319,7 @@ impl<T: Schedulable> RunQueue<T> {
 
 /// Brings the server of a deadline task up to date that is about to be queued.
 fn serve(core: &TaskCore, parameters: &Parameters, event: Event, now: Nanos) {
-    let mut server = core.server();
+    let mut server = if core.takes_new_server() { Server::default() } else { core.server() };
     let reserved = &parameters.reservation;
     if server.deadline == Nanos::ZERO || matches!(event, Event::Woken | Event::Spawned) {
         server.wake(reserved, now);

@@ -66,11 +66,15 @@ impl<T: Schedulable> RunQueue<T> {
         if let Some(view) = self.deadline.pick() {
             return Some((view, Class::Deadline));
         }
-        let fair_first = !self.fair.is_empty() && self.throttle.is_on(now);
-        if fair_first {
+        if self.is_throttled(now) {
             return None;
         }
         self.real_time.pick().map(|view| (view, Class::RealTime))
+    }
+
+    /// Whether fair tasks that wait here go before real-time ones.
+    pub(crate) fn is_throttled(&mut self, now: Nanos) -> bool {
+        !self.fair.is_empty() && self.throttle.is_on(now)
     }
 
     /// Ends the turn of a real-time task where throttling begins, if fair tasks wait.
@@ -79,7 +83,7 @@ impl<T: Schedulable> RunQueue<T> {
             && current.class == Class::RealTime
             && !self.fair.is_empty()
         {
-            let limit = now.saturating_add(self.throttle.left());
+            let limit = now.saturating_add(self.throttle.left(now));
             current.slice_end = current.slice_end.min(limit);
         }
     }

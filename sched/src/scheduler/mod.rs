@@ -87,6 +87,8 @@ pub struct Scheduler<T: Schedulable> {
     blocked: AtomicU32,
     /// On how many CPUs deadline or real-time tasks wait.
     urgent_cpus: AtomicU32,
+    /// How often one was [offered](Self::offer) to the other CPUs.
+    urgent_arrivals: AtomicU64,
     /// What deadline tasks have reserved, with [`crate::deadline::BANDWIDTH_SHIFT`] fractional bits.
     bandwidth: SpinLock<u64>,
     /// How often a task was lent urgency.
@@ -118,6 +120,7 @@ impl<T: Schedulable> Scheduler<T> {
             spawned: AtomicU64::new(0),
             blocked: AtomicU32::new(0),
             urgent_cpus: AtomicU32::new(0),
+            urgent_arrivals: AtomicU64::new(0),
             bandwidth: SpinLock::new(Rank::TASK, 0),
             loans: AtomicU64::new(0),
         }
@@ -154,9 +157,16 @@ impl<T: Schedulable> Scheduler<T> {
         if patience == Nanos::ZERO {
             return None;
         }
-        let queues = self.cpus.iter().map(|(_, cpu)| &cpu.queue);
-        let starved = queues.filter_map(|queue| queue.lock().starved(patience, slice, now));
-        starved.max_by_key(|starved| starved.waited)
+        let mut worst: Option<Starved<T>> = None;
+        for (_, cpu) in self.cpus.iter() {
+            let mut from = Some(0);
+            while let Some(slot) = from {
+                let (starved, next) = cpu.queue.lock().starved(slot, patience, slice, now);
+                from = next;
+                worst = worst.into_iter().chain(starved).max_by_key(|starved| starved.waited);
+            }
+        }
+        worst
     }
 
     /// Takes the CPU's own task, on which the caller runs, and begins to schedule there.
@@ -294,13 +304,8 @@ impl<T: Schedulable> Scheduler<T> {
         // Acquire and release: pairs with the clearing in `begin_switch`, which then sees what was queued.
         let told = self.cpus.get(cpu).resched.swap(true, Ordering::AcqRel);
         // Another CPU's interrupt may still be on its way; this CPU need not wait for it.
-        if told && cpu != here { Resched::No } else { look(cpu, here) }
+        if told && cpu != here { Resched::No } else { Resched::look(cpu, here) }
     }
-}
-
-/// `cpu` has to look at its flag and its deadline.
-fn look(cpu: CpuId, here: CpuId) -> Resched {
-    if cpu == here { Resched::Here } else { Resched::Cpu(cpu) }
 }
 
 impl<T: Schedulable> CpuQueue<T> {

@@ -12,6 +12,7 @@ use crate::policy::Event;
 use crate::resched::Resched;
 use crate::run_queue::{Class, Current, RunQueue};
 use crate::task::{Schedulable, TaskCore};
+use crate::urgency::Urgency;
 
 /// Why the running task gives the CPU up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,10 +32,20 @@ pub enum Leave {
 pub enum Fate {
     /// It is queued here, or asleep: nothing is to be done.
     Left,
+    /// It is queued here and might go on elsewhere; or somebody who waits elsewhere might run here.
+    Displaced,
     /// It may no longer run here: it has to be placed elsewhere.
     Migrates,
     /// It has ended.
     Ended,
+}
+
+impl Fate {
+    /// A task that was put back into its CPU's queue, with what becomes of it.
+    fn of_queued<T: Schedulable>(task: Arc<T>) -> (Arc<T>, Self) {
+        let fate = if task.task().is_urgent() { Self::Displaced } else { Self::Left };
+        (task, fate)
+    }
 }
 
 /// A decided switch. The queue's lock is held across the switch: the outgoing task forgets `guard`, and the
@@ -54,7 +65,7 @@ pub struct Switch<'a, T: Schedulable> {
 /// The outcome of [`Scheduler::begin_switch`].
 #[must_use = "the chosen task has to run"]
 pub enum Switched<'a, T: Schedulable> {
-    /// The caller goes on.
+    /// The caller goes on. It [may have to come again](Scheduler::should_switch) at once.
     Stay,
     /// Another task runs now.
     To(Switch<'a, T>),
@@ -76,16 +87,23 @@ impl<T: Schedulable> Scheduler<T> {
             self.publish(this, cpu, &queue);
             return Switched::Stay;
         };
-        self.pull_urgent(&mut queue, cpu, now);
+        let search = self.pull_urgent(&mut queue, cpu, now);
+        let ran = Urgency(this.urgency.load(Ordering::Relaxed));
         let next = queue
             .pick(now)
             .or_else(|| self.pull(&mut queue, cpu, now))
             .or_else(|| queue.pick_idle())
             .unwrap_or_else(|| Arc::clone(&previous));
         self.publish(this, cpu, &queue);
+        let looks_again = (search.is_incomplete || ran > Urgency::FAIR)
+            && self.has_missed(&search, cpu, queue.urgency());
+        if looks_again {
+            this.resched.store(true, Ordering::Release);
+        }
         if Arc::ptr_eq(&previous, &next) {
             return Switched::Stay;
         }
+        let fate = if looks_again && fate == Fate::Left { Fate::Displaced } else { fate };
         match leave {
             Leave::Block | Leave::Exit => previous.task().note_left_voluntarily(),
             Leave::Preempt | Leave::Yield => previous.task().note_left_involuntarily(),
@@ -119,9 +137,9 @@ impl<T: Schedulable> Scheduler<T> {
             _ if self.moves_away(queue, current, cpu) => {
                 Some((queue.take_current(Event::MigratedAway)?, Fate::Migrates))
             }
-            Leave::Yield => Some((queue.put_back(Event::Yielded, now)?, Fate::Left)),
+            Leave::Yield => queue.put_back(Event::Yielded, now).map(Fate::of_queued),
             Leave::Block | Leave::Preempt => {
-                Some((queue.put_back(Event::Preempted, now)?, Fate::Left))
+                queue.put_back(Event::Preempted, now).map(Fate::of_queued)
             }
         }
     }
@@ -146,10 +164,17 @@ impl<T: Schedulable> Scheduler<T> {
 
     /// Completes a switch, on the CPU that `previous` has left, after its queue's lock was released.
     ///
+    /// Afterwards the CPU looks whether it [should switch](Self::should_switch) again, unless the task has simply left.
+    ///
     /// Before releasing that lock the caller has [marked](crate::ParkState::set_off_cpu) `previous` as off the CPU.
     pub fn finish_switch(&self, previous: Arc<T>, fate: Fate, now: Nanos, here: CpuId) -> Resched {
         match fate {
             Fate::Left | Fate::Ended => Resched::No,
+            Fate::Displaced => {
+                let usable = self.usable(&previous.task().affinity());
+                let other = self.offer(&usable, here, here);
+                other.map_or(Resched::No, |other| Resched::look(other, here))
+            }
             Fate::Migrates => self.place(previous, Event::Migrated, now, here),
         }
     }

@@ -6,13 +6,16 @@ use arch::cpu::CpuId;
 use arch::sync::atomic::Ordering;
 use arch::time::Nanos;
 
-use super::{Scheduler, look};
+use super::{QueueGuard, Scheduler};
 use crate::park::{WakeMask, Woken};
 use crate::policy::{CpuSnapshot, Event, TaskView, placement};
 use crate::resched::Resched;
 use crate::run_queue::Terms;
 use crate::task::{Schedulable, TaskCore};
 use crate::urgency::Urgency;
+
+/// A deadline that is so little earlier is no reason to interrupt a CPU: a policy may round it.
+const EARLIER: Nanos = Nanos::from_micros(1);
 
 impl<T: Schedulable> Scheduler<T> {
     /// Ends `task`'s sleep if it is one of `sleeps`, and queues it.
@@ -56,7 +59,6 @@ impl<T: Schedulable> Scheduler<T> {
             if self.must_leave(cpu, task.task()) {
                 continue;
             }
-            let was_contended = queue.queued() > 0;
             if event != Event::Migrated {
                 task.task().park.set_runnable();
             }
@@ -64,15 +66,40 @@ impl<T: Schedulable> Scheduler<T> {
                 queue.statistics.woken += 1;
                 queue.statistics.woken_locally += u64::from(cpu == here);
             }
-            let preempts = queue.enqueue(task, terms, event, now);
-            self.publish(this, cpu, &queue);
-            drop(queue);
-            return match (preempts, was_contended) {
-                (true, _) => self.tell(cpu, here),
-                // The running task was alone and has no slice timer: the CPU has to start it.
-                (false, false) => look(cpu, here),
-                (false, true) => Resched::No,
-            };
+            return self.add(queue, task, terms, event, now, here);
+        }
+    }
+
+    /// Adds `task`, whose terms were `terms` lately, to `queue`, and says who has to know.
+    pub(super) fn add(
+        &self,
+        mut queue: QueueGuard<'_, T>,
+        task: Arc<T>,
+        terms: Terms,
+        event: Event,
+        now: Nanos,
+        here: CpuId,
+    ) -> Resched {
+        let cpu = queue.cpu;
+        let this = self.cpus.get(cpu);
+        let programmed = this.deadline.load(Ordering::Relaxed);
+        let is_urgent = terms.urgency > Urgency::FAIR;
+        let usable = is_urgent.then(|| self.usable(&task.task().affinity()));
+        let preempts = queue.enqueue(task, terms, event, now);
+        self.publish(this, cpu, &queue);
+        let wanted = this.deadline.load(Ordering::Relaxed);
+        drop(queue);
+        if preempts {
+            return self.tell(cpu, here);
+        }
+        // Its timer is set for what the queue wanted before, and not at all for a task that ran alone.
+        let resched = match wanted.saturating_add(EARLIER.0) < programmed {
+            true => Resched::look(cpu, here),
+            false => Resched::No,
+        };
+        match usable.and_then(|usable| self.offer(&usable, cpu, here)) {
+            Some(other) => resched.and(other, here),
+            None => resched,
         }
     }
 

@@ -92,14 +92,7 @@ impl Numbered for Threads {
     }
 
     fn next(&self, from: u32) -> Option<u32> {
-        let mut found: Option<u32> = None;
-        self.task.process.for_each_thread(|thread| {
-            let id = thread.tid().as_u32();
-            if id >= from && found.is_none_or(|best| id < best) {
-                found = Some(id);
-            }
-        });
-        found
+        self.task.process.thread_from(Tid::new(from)).map(|thread| thread.tid().as_u32())
     }
 
     fn open(&self, number: u32) -> Result<Arc<dyn Inode>> {

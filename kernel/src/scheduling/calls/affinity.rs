@@ -4,9 +4,9 @@ use arch::addr::UserAddr;
 use arch::cpu::{CpuMask, MAX_CPUS};
 use arch::{clock, preempt};
 
-use sched::Discipline;
+use sched::{Discipline, Parameters};
 
-use super::{find, may_change};
+use super::{find_any, may_change};
 use crate::errno::{Errno, Result};
 use crate::memory::user::{self, UserPtr};
 use crate::scheduling::cpus::{cpu_count, scheduler};
@@ -26,7 +26,7 @@ pub(super) fn sched_setaffinity(
     let mut buffer = [0; MASK_BYTES];
     let given = (bytes as usize).min(MASK_BYTES);
     user::read_bytes(mask, &mut buffer[..given])?;
-    let target = find(caller, tid)?;
+    let target = find_any(caller, tid)?;
     may_change(caller, &target)?;
     let mask = mask_from_bytes(&buffer);
     let online = scheduler().online();
@@ -34,16 +34,17 @@ pub(super) fn sched_setaffinity(
         return Err(Errno::EINVAL);
     }
     // What it reserved is reserved on all CPUs.
-    let reserves = target.scheduling.task.parameters().discipline == Discipline::Deadline;
-    if reserves && mask.and(&online) != online {
-        return Err(Errno::EBUSY);
-    }
+    let check = |parameters: Parameters| {
+        let reserves = parameters.discipline == Discipline::Deadline;
+        if reserves && mask.and(&online) != online { Err(Errno::EBUSY) } else { Ok(()) }
+    };
     preempt::disable();
     let here = arch::current_cpu();
-    carry_out(scheduler().set_affinity(&target, &mask, clock::now(), here));
+    let outcome = scheduler().change_affinity(&target, &mask, check, clock::now(), here);
+    let outcome = outcome.map(carry_out);
     // The caller itself moves here, if it has to.
     preempt::enable();
-    Ok(0)
+    outcome.map(|()| 0)
 }
 
 /// Stores the CPUs that a thread may run on; returns how many bytes.
@@ -57,7 +58,7 @@ pub(super) fn sched_getaffinity(
     if bytes * 8 < cpu_count() || !bytes.is_multiple_of(WORD_BYTES) {
         return Err(Errno::EINVAL);
     }
-    let target = find(caller, tid)?;
+    let target = find_any(caller, tid)?;
     let allowed = target.scheduling.task.affinity().and(&scheduler().online());
     let used = cpu_count().div_ceil(64) * WORD_BYTES;
     let count = bytes.min(used);

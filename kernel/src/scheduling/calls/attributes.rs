@@ -6,7 +6,7 @@ use linux_raw_sys::general as abi;
 use sched::{Discipline, Nice, Parameters, Reservation};
 
 use super::parameters::{check_priority, discipline, policy_number};
-use super::{apply, find, may_apply};
+use super::{Rights, apply, find};
 use crate::errno::{Errno, Result};
 use crate::memory::user::{self, UserPtr};
 use crate::plain_data;
@@ -63,9 +63,11 @@ pub(super) fn sched_setattr(
         return Err(Errno::EINVAL);
     }
     let target = find(caller, tid)?;
-    let new = requested(&attributes, target.scheduling.task.parameters())?;
-    may_apply(caller, &target, &new)?;
-    apply(&target, new)?;
+    let rights = Rights::over(caller, &target);
+    apply(&target, |old| {
+        let new = requested(&attributes, old)?;
+        rights?.check(&old, &new).map(|()| new)
+    })?;
     Ok(0)
 }
 
@@ -123,10 +125,8 @@ fn requested(attributes: &Attributes, old: Parameters) -> Result<Parameters> {
     let keeps = |flag| attributes.flags & flag != 0;
     let kind = if keeps(KEEP_POLICY) { old.discipline } else { discipline(attributes.policy)? };
     let reset_on_fork = keeps(RESET_ON_FORK) || keeps(KEEP_POLICY) && old.reset_on_fork;
+    let attributes = &if keeps(KEEP_PARAMS) { kept(attributes, &old) } else { *attributes };
     let mut new = Parameters { discipline: kind, reset_on_fork, ..old };
-    if keeps(KEEP_PARAMS) {
-        return Ok(new);
-    }
     let priority = i32::try_from(attributes.priority).map_err(|_| Errno::EINVAL)?;
     new.priority = check_priority(kind, priority)?;
     new.reservation = Reservation::default();
@@ -140,6 +140,25 @@ fn requested(attributes: &Attributes, old: Parameters) -> Result<Parameters> {
         };
     }
     Ok(new)
+}
+
+/// What is asked for with `SCHED_FLAG_KEEP_PARAMS`: those parameters stay that the thread's present discipline uses. Whether
+/// they make sense for the new one remains to be seen.
+fn kept(attributes: &Attributes, old: &Parameters) -> Attributes {
+    let priority = u32::from(old.priority);
+    match old.discipline {
+        Discipline::Deadline => Attributes {
+            priority,
+            runtime: old.reservation.runtime.0,
+            deadline: old.reservation.deadline.0,
+            period: old.reservation.period.0,
+            ..*attributes
+        },
+        Discipline::Fifo | Discipline::RoundRobin => Attributes { priority, ..*attributes },
+        Discipline::Normal | Discipline::Batch | Discipline::Idle => {
+            Attributes { nice: old.nice.get(), runtime: old.slice.0, ..*attributes }
+        }
+    }
 }
 
 /// The reservation that `attributes` ask for, if it makes sense (sched(7), "Deadline scheduling").
@@ -243,6 +262,21 @@ mod tests {
         assert!(refused(Attributes { policy: 0, priority: 1, ..Attributes::default() }));
         assert!(refused(Attributes { flags: 1 << 40, ..Attributes::default() }));
         assert!(refused(Attributes { policy: 9, ..Attributes::default() }));
+    }
+
+    #[test]
+    fn kept_parameters_are_checked_against_the_new_policy() {
+        let keep = |policy| Attributes { policy, flags: KEEP_PARAMS, ..Attributes::default() };
+        let fair =
+            Parameters { nice: Nice::clamped(5), slice: Nanos(500_000), ..Parameters::DEFAULT };
+        for policy in [abi::SCHED_FIFO, abi::SCHED_RR, abi::SCHED_DEADLINE] {
+            assert_eq!(requested(&keep(policy), fair), Err(Errno::EINVAL), "policy {policy}");
+        }
+        let batch = requested(&keep(abi::SCHED_BATCH), fair).expect("valid");
+        assert_eq!((batch.nice, batch.slice), (fair.nice, fair.slice));
+        let fifo = Parameters { discipline: Discipline::Fifo, priority: 9, ..fair };
+        assert_eq!(requested(&keep(abi::SCHED_NORMAL), fifo), Err(Errno::EINVAL));
+        assert_eq!(requested(&keep(abi::SCHED_RR), fifo).map(|new| new.priority), Ok(9));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use parameters::{
     sched_rr_get_interval, sched_setparam, sched_setscheduler,
 };
 use priority::{getpriority, setpriority};
-use sched::{Discipline, Parameters};
+use sched::{Discipline, Nice, Overcommitted, Parameters};
 
 use super::cpus::scheduler;
 use super::preemption::{carry_out, yield_now};
@@ -60,6 +60,11 @@ fn find(caller: &Caller<'_>, tid: i32) -> Result<Arc<Thread>> {
     }
 }
 
+/// As [`find`], for calls that know negative numbers as nobody's, not as a mistake of another kind.
+fn find_any(caller: &Caller<'_>, tid: i32) -> Result<Arc<Thread>> {
+    find(caller, tid).map_err(|_| Errno::ESRCH)
+}
+
 /// Whether the caller is the target's owner, or privileged.
 fn may_change(caller: &Caller<'_>, target: &Thread) -> Result<()> {
     let (own, its) = (caller.thread.credentials(), target.credentials());
@@ -67,44 +72,96 @@ fn may_change(caller: &Caller<'_>, target: &Thread) -> Result<()> {
     if owns || own.has(Capability::SysNice) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-/// Checks that the caller may give `target` the parameters `new` (sched(7), "Privileges and resource limits").
-fn may_apply(caller: &Caller<'_>, target: &Thread, new: &Parameters) -> Result<()> {
-    may_change(caller, target)?;
-    if caller.thread.credentials().has(Capability::SysNice) {
-        return Ok(());
+/// What a caller may do to another thread's parameters (sched(7), "Privileges and resource limits").
+#[derive(Clone, Copy, Debug)]
+struct Rights {
+    is_privileged: bool,
+    /// The lowest nice value that may be asked for.
+    nice_floor: i64,
+    /// The highest real-time priority that may be asked for.
+    priority_ceiling: u64,
+}
+
+impl Rights {
+    /// Those of the caller over `target`.
+    ///
+    /// # Errors
+    /// `EPERM` if it is neither its owner nor privileged.
+    fn over(caller: &Caller<'_>, target: &Thread) -> Result<Self> {
+        may_change(caller, target)?;
+        Ok(Self::of(caller, target))
     }
-    let old = target.scheduling.task.parameters();
-    let limit = |resource| target.process().limit(resource);
-    let nice_floor = 20_i64.saturating_sub_unsigned(limit(Resource::Nice));
-    let lowers_nice = new.nice < old.nice && i64::from(new.nice.get()) < nice_floor;
-    let ceiling = limit(Resource::RealTimePriority);
-    let reserves = new.discipline == Discipline::Deadline;
-    let raises_priority = new.discipline.is_real_time()
-        && (new.discipline != old.discipline && ceiling == 0
-            || new.priority > old.priority && u64::from(new.priority) > ceiling);
-    let clears_reset = old.reset_on_fork && !new.reset_on_fork;
-    if lowers_nice || reserves || raises_priority || clears_reset {
-        Err(Errno::EPERM)
-    } else {
-        Ok(())
+
+    /// Those of the caller over `target`, to which it may do something.
+    fn of(caller: &Caller<'_>, target: &Thread) -> Self {
+        let limit = |resource| target.process().limit(resource);
+        Self {
+            is_privileged: caller.thread.credentials().has(Capability::SysNice),
+            nice_floor: 20_i64.saturating_sub_unsigned(limit(Resource::Nice)),
+            priority_ceiling: limit(Resource::RealTimePriority),
+        }
+    }
+
+    /// Whether `nice` may be asked for by who has a higher value.
+    fn may_be_nice(&self, nice: Nice) -> bool {
+        self.is_privileged || i64::from(nice.get()) >= self.nice_floor
+    }
+
+    /// Checks that a thread with parameters `old` may get the parameters `new`.
+    fn check(&self, old: &Parameters, new: &Parameters) -> Result<()> {
+        if self.is_privileged {
+            return Ok(());
+        }
+        let lowers_nice = new.nice < old.nice && !self.may_be_nice(new.nice);
+        let reserves = new.discipline == Discipline::Deadline;
+        let raises_priority = new.discipline.is_real_time()
+            && (new.discipline != old.discipline && self.priority_ceiling == 0
+                || new.priority > old.priority && u64::from(new.priority) > self.priority_ceiling);
+        // `SCHED_IDLE` counts as less than every nice value.
+        let leaves_idle = old.discipline == Discipline::Idle
+            && new.discipline != Discipline::Idle
+            && !self.may_be_nice(old.nice);
+        let clears_reset = old.reset_on_fork && !new.reset_on_fork;
+        if lowers_nice || reserves || raises_priority || leaves_idle || clears_reset {
+            Err(Errno::EPERM)
+        } else {
+            Ok(())
+        }
     }
 }
 
-/// Gives `target` new parameters, with effect at once wherever it runs.
+impl From<Overcommitted> for Errno {
+    fn from(_: Overcommitted) -> Self {
+        Self::EBUSY
+    }
+}
+
+/// Gives `target` the parameters that `change` makes of its present ones, with effect at once wherever it runs. `change` is
+/// called with a lock held: it checks and computes, no more.
 ///
 /// # Errors
-/// `EPERM` for a reservation by a thread that may not run on every CPU, `EBUSY` for one that there is no room for.
-fn apply(target: &Arc<Thread>, parameters: Parameters) -> Result<()> {
-    let allowed = target.scheduling.task.affinity();
+/// What `change` says; `EPERM` for a reservation by a thread that may not run on every CPU, `EBUSY` for one that there is no
+/// room for.
+fn apply(
+    target: &Arc<Thread>,
+    change: impl FnOnce(Parameters) -> Result<Parameters>,
+) -> Result<()> {
     let online = scheduler().online();
-    if parameters.discipline == Discipline::Deadline && allowed.and(&online) != online {
-        return Err(Errno::EPERM);
-    }
+    let checked = |old| {
+        let new = change(old)?;
+        let allowed = target.scheduling.task.affinity();
+        if new.discipline == Discipline::Deadline && allowed.and(&online) != online {
+            return Err(Errno::EPERM);
+        }
+        Ok(new)
+    };
     preempt::disable();
     let here = arch::current_cpu();
-    let outcome = scheduler().set_parameters(target, parameters, clock::now(), here);
-    let outcome = outcome.map(carry_out).map_err(|_| Errno::EBUSY);
+    let outcome = scheduler().change_parameters(target, checked, clock::now(), here);
+    let outcome = outcome.map(carry_out);
     preempt::enable();
-    crate::futex::reorder(target);
+    if outcome.is_ok() {
+        crate::futex::reorder(target);
+    }
     outcome
 }

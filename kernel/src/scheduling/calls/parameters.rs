@@ -4,7 +4,7 @@ use arch::time::Nanos;
 use linux_raw_sys::general as abi;
 use sched::{Discipline, Parameters, REAL_TIME_SLICE, Reservation};
 
-use super::{apply, find, may_apply};
+use super::{Rights, apply, find};
 use crate::errno::{Errno, Result};
 use crate::memory::user::UserPtr;
 use crate::scheduling::cpus::scheduler;
@@ -76,15 +76,14 @@ pub(super) fn sched_setscheduler(
     let priority = parameters.read()?;
     let target = find(caller, tid)?;
     let discipline = kind?;
-    let new = Parameters {
-        discipline,
-        priority: check_priority(discipline, priority)?,
-        reset_on_fork: policy & RESET_ON_FORK != 0,
-        reservation: Reservation::default(),
-        ..target.scheduling.task.parameters()
-    };
-    may_apply(caller, &target, &new)?;
-    apply(&target, new)?;
+    let priority = check_priority(discipline, priority)?;
+    let rights = Rights::over(caller, &target)?;
+    apply(&target, |old| {
+        let reset_on_fork = policy & RESET_ON_FORK != 0;
+        let reservation = Reservation::default();
+        let new = Parameters { discipline, priority, reset_on_fork, reservation, ..old };
+        rights.check(&old, &new).map(|()| new)
+    })?;
     Ok(0)
 }
 
@@ -98,11 +97,12 @@ pub(super) fn sched_setparam(
     }
     let priority = parameters.read()?;
     let target = find(caller, tid)?;
-    let old = target.scheduling.task.parameters();
-    discipline_without_reservation(policy_number(old.discipline))?;
-    let new = Parameters { priority: check_priority(old.discipline, priority)?, ..old };
-    may_apply(caller, &target, &new)?;
-    apply(&target, new)?;
+    let rights = Rights::over(caller, &target);
+    apply(&target, |old| {
+        discipline_without_reservation(policy_number(old.discipline))?;
+        let new = Parameters { priority: check_priority(old.discipline, priority)?, ..old };
+        rights?.check(&old, &new).map(|()| new)
+    })?;
     Ok(0)
 }
 

@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use linux_raw_sys::general as abi;
 use sched::{Nice, Parameters};
 
-use super::{apply, find};
+use super::{Rights, apply, find_any};
 use crate::errno::{Errno, Result};
 use crate::syscall::Caller;
-use crate::task::{Capability, Pid, Process, Resource, Thread, family, table};
+use crate::task::{Pid, Process, Thread, family, table};
 
 /// Whose nice values are meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,25 +49,25 @@ impl Whose {
         }
     }
 
-    /// Calls `visit` with each thread that is meant.
+    /// Calls `visit` with each thread that is meant. No lock is held meanwhile, however many they are.
     fn visit(self, caller: &Caller<'_>, mut visit: impl FnMut(&Arc<Thread>)) -> Result<()> {
         if let Self::Thread(tid) = self {
-            // Unlike sched(7)'s calls, these do not know negative numbers as a mistake of another kind.
-            let thread = find(caller, tid).map_err(|_| Errno::ESRCH)?;
+            let thread = find_any(caller, tid)?;
             visit(&thread);
             return Ok(());
         }
         for process in table::processes()? {
-            if self.includes(&process) {
-                process.for_each_thread(|thread| {
-                    let matches = match self {
-                        Self::User(user) => thread.credentials().user.real == user,
-                        Self::Thread(_) | Self::Group(_) => true,
-                    };
-                    if matches {
-                        visit(&thread.to_arc());
-                    }
-                });
+            if !self.includes(&process) {
+                continue;
+            }
+            for thread in process.threads() {
+                let matches = match self {
+                    Self::User(user) => thread.credentials().user.real == user,
+                    Self::Thread(_) | Self::Group(_) => true,
+                };
+                if matches {
+                    visit(&thread);
+                }
             }
         }
         Ok(())
@@ -102,15 +102,13 @@ pub(super) fn setpriority(caller: &mut Caller<'_>, which: i32, who: i32, nice: i
 
 fn set_nice(caller: &Caller<'_>, thread: &Arc<Thread>, nice: Nice) -> Result<()> {
     let (own, its) = (caller.thread.credentials(), thread.credentials());
-    let privileged = own.has(Capability::SysNice);
     let owns = [its.user.real, its.user.effective].contains(&own.user.effective);
-    if !owns && !privileged {
+    let rights = Rights::of(caller, thread);
+    if !owns && !rights.is_privileged {
         return Err(Errno::EPERM);
     }
-    let old = thread.scheduling.task.parameters();
-    let floor = 20_i64.saturating_sub_unsigned(thread.process().limit(Resource::Nice));
-    if nice < old.nice && i64::from(nice.get()) < floor && !privileged {
-        return Err(Errno::EACCES);
-    }
-    apply(thread, Parameters { nice, ..old })
+    apply(thread, |old| match nice < old.nice && !rights.may_be_nice(nice) {
+        true => Err(Errno::EACCES),
+        false => Ok(Parameters { nice, ..old }),
+    })
 }

@@ -218,12 +218,15 @@ impl<'a> Machine<'a> {
 
     fn carry_out(&mut self, resched: Resched, here: usize) {
         self.take_notices(here);
-        let cpu = match resched {
-            Resched::No => return,
-            Resched::Here => here,
-            Resched::Cpu(cpu) => cpu.index(),
+        let told = match resched {
+            Resched::No => [None, None],
+            Resched::Here => [Some(here), None],
+            Resched::Cpu(cpu) => [Some(cpu.index()), None],
+            Resched::Both(first, second) => [Some(first.index()), Some(second.index())],
         };
-        self.cpus[cpu].pending |= self.scheduler.should_switch(CpuId::new(cpu));
+        for cpu in told.into_iter().flatten() {
+            self.cpus[cpu].pending |= self.scheduler.should_switch(CpuId::new(cpu));
+        }
     }
 
     pub(super) fn record(&mut self, cpu: usize, what: What) {
