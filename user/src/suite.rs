@@ -32,6 +32,7 @@ mod futex;
 mod huge;
 mod identity;
 mod inherit;
+mod inherit_deaths;
 mod job_control;
 mod limits;
 mod links;
@@ -49,6 +50,7 @@ mod procfs;
 mod restarts;
 mod robustness;
 mod scheduling;
+mod scheduling_calls;
 mod scripts;
 mod signal_waits;
 mod signals;
@@ -110,6 +112,7 @@ const AREAS: &[Area] = &[
     threads::AREA,
     futex::AREA,
     inherit::AREA,
+    inherit_deaths::AREA,
     signals::AREA,
     signal_waits::AREA,
     job_control::AREA,
@@ -138,6 +141,7 @@ const AREAS: &[Area] = &[
     terminal_jobs::AREA,
     smp::AREA,
     scheduling::AREA,
+    scheduling_calls::AREA,
     robustness::AREA,
     limits::AREA,
     torture::AREA,

@@ -9,6 +9,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use arch::clock;
 use arch::sync::atomic::{AtomicU8, Ordering};
@@ -69,6 +70,9 @@ impl Waiting {
 /// A contended lock.
 struct Lock {
     owner: Arc<Thread>,
+    /// How its owner came to it. While that has not written the word, which seems to say that the lock is free, the lock
+    /// stays here even if nobody waits: else another could take it.
+    grant: Grant,
     /// The most urgent first; among equals the first that came.
     waiters: Vec<(Loan, Arc<Waiting>)>,
 }
@@ -86,6 +90,9 @@ impl Lock {
     }
 }
 
+/// The place of a thread that waits on a word: the word, how urgent the thread is, and when it came.
+type Parked = (Key, Reverse<Loan>, u64);
+
 /// See the module's documentation.
 pub(super) struct Graph {
     locks: SortedMap<Key, Lock>,
@@ -93,8 +100,10 @@ pub(super) struct Graph {
     owned: SortedMap<(TaskId, Key), ()>,
     /// By waiting thread, the lock.
     blocked: SortedMap<TaskId, Key>,
-    /// Those who wait on a word to be requeued to a lock, by word and order of arrival.
-    parked: SortedMap<(Key, u64), Arc<Waiting>>,
+    /// Those who wait on a word to be requeued to a lock, by word, the most urgent first, then by order of arrival.
+    parked: SortedMap<Parked, Arc<Waiting>>,
+    /// By waiting thread, where it stands among these.
+    places: SortedMap<TaskId, Parked>,
     arrivals: u64,
 }
 
@@ -105,6 +114,7 @@ impl Graph {
             owned: SortedMap::new(),
             blocked: SortedMap::new(),
             parked: SortedMap::new(),
+            places: SortedMap::new(),
             arrivals: 0,
         }
     }
@@ -132,7 +142,8 @@ impl Graph {
         self.owned.reserve()?;
         self.blocked.reserve()?;
         if self.locks.get(&key).is_none() {
-            self.locks.insert(key, Lock { owner: Arc::clone(owner), waiters: Vec::new() });
+            let lock = Lock { owner: Arc::clone(owner), grant: Grant::Given, waiters: Vec::new() };
+            self.locks.insert(key, lock);
             self.owned.insert((id(owner), key), ());
         }
         let Some(lock) = self.locks.get_mut(&key) else { return Err(Errno::ENOMEM) };
@@ -178,28 +189,36 @@ impl Graph {
     pub(super) fn hand_over(&mut self, key: Key, grant: Grant) -> bool {
         let Some(lock) = self.locks.get_mut(&key) else { return false };
         if lock.waiters.is_empty() {
-            self.drop_if_idle(key);
+            self.written(key);
             return false;
         }
         let (_, next) = lock.waiters.remove(0);
         let former = core::mem::replace(&mut lock.owner, Arc::clone(&next.thread));
+        lock.grant = grant;
         self.blocked.remove(&next.id());
         // One out, one in: the room is there.
         self.owned.remove(&(id(&former), key));
         self.owned.insert((next.id(), key), ());
-        if grant == Grant::Given {
-            self.drop_if_idle(key);
-        }
+        self.drop_if_idle(key);
         self.settle(former);
         self.settle(Arc::clone(&next.thread));
         next.grant(grant);
         true
     }
 
-    /// Forgets `lock` if nobody waits for it.
-    pub(super) fn drop_if_idle(&mut self, key: Key) {
+    /// The word says who owns `lock`, or never will.
+    pub(super) fn written(&mut self, key: Key) {
+        if let Some(lock) = self.locks.get_mut(&key) {
+            lock.grant = Grant::Given;
+        }
+        self.drop_if_idle(key);
+    }
+
+    /// Forgets `lock` if nobody waits for it and the word says who owns it.
+    fn drop_if_idle(&mut self, key: Key) {
         if let Some(lock) = self.locks.get(&key)
             && lock.waiters.is_empty()
+            && lock.grant == Grant::Given
         {
             let owner = id(&lock.owner);
             self.owned.remove(&(owner, key));
@@ -214,7 +233,7 @@ impl Graph {
         (*owner == id).then_some(*key)
     }
 
-    /// Lends `thread` what those who wait for it are worth, and so on along its chain.
+    /// Lends `thread` what those who wait for it are worth, and so on along its chain. Puts it where its urgency belongs.
     pub(super) fn settle(&mut self, thread: Arc<Thread>) {
         let mut thread = thread;
         for _ in 0..LONGEST_CHAIN {
@@ -222,6 +241,7 @@ impl Graph {
             // The graph's lock keeps the thread on its CPU.
             let here = arch::current_cpu();
             carry_out(scheduler().lend(&thread, loan, clock::now(), here));
+            self.reorder_parked(&thread);
             let Some(key) = self.blocked.get(&id(&thread)) else { return };
             let Some(lock) = self.locks.get_mut(key) else { return };
             // Its place among those who wait may have changed.
@@ -245,33 +265,39 @@ impl Graph {
     /// `ENOMEM`.
     pub(super) fn park(&mut self, word: Key, waiting: &Arc<Waiting>) -> Result<()> {
         self.parked.reserve()?;
+        self.places.reserve()?;
         self.arrivals += 1;
-        self.parked.insert((word, self.arrivals), Arc::clone(waiting));
+        let loan = Loan::of(&waiting.thread.scheduling.task);
+        let place = (word, Reverse(loan), self.arrivals);
+        self.parked.insert(place, Arc::clone(waiting));
+        self.places.insert(waiting.id(), place);
         Ok(())
     }
 
-    /// Takes `waiting` off `word`. Returns whether it was there.
-    pub(super) fn unpark(&mut self, word: Key, waiting: &Waiting) -> bool {
-        let mut parked = self.parked_on(word);
-        let place = parked.find(|(_, other)| other.id() == waiting.id()).map(|(place, _)| *place);
-        drop(parked);
+    /// Takes `waiting` off the word that it waits on. Returns whether there was one.
+    pub(super) fn unpark(&mut self, waiting: &Waiting) -> bool {
+        let place = self.places.remove(&waiting.id());
         place.is_some_and(|place| self.parked.remove(&place).is_some())
     }
 
-    /// The most urgent who waits on `word`; among equals the first that came.
-    pub(super) fn first_parked(&self, word: Key) -> Option<Arc<Waiting>> {
-        let value = |waiting: &Waiting| Loan::of(&waiting.thread.scheduling.task);
-        let mut best: Option<&Arc<Waiting>> = None;
-        for (_, waiting) in self.parked_on(word) {
-            if best.is_none_or(|best| value(waiting) > value(best)) {
-                best = Some(waiting);
-            }
-        }
-        best.map(Arc::clone)
+    /// Puts `thread` where it belongs by its present urgency, if it waits on a word.
+    fn reorder_parked(&mut self, thread: &Thread) {
+        let Some(place) = self.places.get_mut(&id(thread)) else { return };
+        let Some(waiting) = self.parked.remove(place) else { return };
+        place.1 = Reverse(Loan::of(&thread.scheduling.task));
+        self.parked.insert(*place, waiting);
     }
 
-    fn parked_on(&self, word: Key) -> impl Iterator<Item = &((Key, u64), Arc<Waiting>)> {
-        self.parked.from((word, 0)).take_while(move |((other, _), _)| *other == word)
+    /// How many have come to wait on words so far.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// The most urgent of those who waited on `word` when `arrivals` had come; among equals the first that came.
+    pub(super) fn first_parked(&self, word: Key, arrivals: u64) -> Option<Arc<Waiting>> {
+        let from = self.parked.from((word, Reverse(Loan::MAX), 0));
+        let mut here = from.take_while(|((other, ..), _)| *other == word);
+        here.find(|((.., arrival), _)| *arrival <= arrivals).map(|(_, waiting)| Arc::clone(waiting))
     }
 
     /// `waiting`, which is in no queue, owns its lock, which was free.

@@ -100,9 +100,8 @@ pub(super) fn unlock(caller: &mut Caller<'_>, address: UserAddr, sharing: Sharin
 pub(super) fn release_all(thread: &Thread) {
     let mut graph = GRAPH.lock();
     while let Some(key) = graph.any_owned(thread) {
-        if !graph.hand_over(key, Grant::Inherited) {
-            graph.drop_if_idle(key);
-        }
+        // If nobody waits for it, it is forgotten.
+        let _ = graph.hand_over(key, Grant::Inherited);
     }
 }
 
@@ -183,12 +182,12 @@ fn conclude(
     let tid = waiting.thread.tid().as_u32();
     let written = with_graph(&[address], |graph| {
         word::update(address, |_| tid | WAITERS | OWNER_DIED)?;
-        graph.drop_if_idle(waiting.lock);
+        graph.written(waiting.lock);
         Ok(0)
     });
     if written.is_err() {
         // The word is gone, and the lock with it.
-        GRAPH.lock().drop_if_idle(waiting.lock);
+        GRAPH.lock().written(waiting.lock);
     }
     written
 }

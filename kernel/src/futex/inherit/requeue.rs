@@ -16,6 +16,17 @@ use crate::futex::word;
 use crate::scheduling::WaitEnd;
 use crate::syscall::Caller;
 
+/// How many waiters are moved before others get at the graph.
+const BATCH: usize = 16;
+
+/// How far one hold of the graph got.
+enum Batch {
+    /// There may be more to move.
+    Full,
+    /// There is not.
+    Last,
+}
+
 /// Waits on the word at `address`, if it is `expected`, until somebody requeues the caller to the lock at `target` and the
 /// lock is the caller's.
 pub(in crate::futex) fn wait_and_lock(
@@ -39,7 +50,7 @@ pub(in crate::futex) fn wait_and_lock(
     })?;
     let end = block_until(caller.thread, deadline, || waiting.granted().is_some());
     conclude(&waiting, target, |graph| {
-        let was_parked = graph.unpark(word_key, &waiting);
+        let was_parked = graph.unpark(&waiting);
         graph.leave(&waiting);
         match end {
             Err(WaitEnd::TimedOut) => Errno::ETIMEDOUT,
@@ -64,28 +75,37 @@ pub(in crate::futex) fn requeue(
     if word_key == lock_key {
         return Err(Errno::EINVAL);
     }
-    with_graph(&[address, target], |graph| {
-        if word::load(address)? != expected {
-            return Err(Errno::EAGAIN);
-        }
-        let mut moved = 0;
-        while moved <= more as usize
-            && let Some(waiting) = graph.first_parked(word_key)
-        {
-            match move_one(graph, (word_key, lock_key), target, &waiting) {
-                Ok(()) => moved += 1,
-                // What has been moved stays moved.
-                Err(_) if moved > 0 => break,
-                Err(error) => return Err(error),
+    let wanted = (more as usize).saturating_add(1);
+    let (mut moved, mut arrivals) = (0, None);
+    loop {
+        let batch = with_graph(&[address, target], |graph| {
+            if arrivals.is_none() && word::load(address)? != expected {
+                return Err(Errno::EAGAIN);
             }
+            // Who comes to wait between two batches waits for another call.
+            let until = *arrivals.get_or_insert(graph.arrivals());
+            let room = BATCH.min(wanted - moved);
+            for _ in 0..room {
+                let Some(waiting) = graph.first_parked(word_key, until) else {
+                    return Ok(Batch::Last);
+                };
+                move_one(graph, lock_key, target, &waiting)?;
+                moved += 1;
+            }
+            Ok(if moved < wanted { Batch::Full } else { Batch::Last })
+        });
+        match batch {
+            Ok(Batch::Full) => {}
+            // What has been moved stays moved.
+            Err(error) if moved == 0 => return Err(error),
+            Ok(Batch::Last) | Err(_) => return Ok(moved),
         }
-        Ok(moved)
-    })
+    }
 }
 
 fn move_one(
     graph: &mut Graph,
-    (word_key, lock_key): (Key, Key),
+    lock_key: Key,
     target: UserAddr,
     waiting: &Arc<Waiting>,
 ) -> Result<()> {
@@ -94,12 +114,12 @@ fn move_one(
     }
     match attempt(graph, &waiting.thread, lock_key, target)? {
         Attempt::Acquired => {
-            graph.unpark(word_key, waiting);
+            graph.unpark(waiting);
             Graph::grant_free(waiting);
         }
         Attempt::OwnedBy(owner) => {
             graph.join(&owner, waiting)?;
-            graph.unpark(word_key, waiting);
+            graph.unpark(waiting);
         }
     }
     Ok(())
