@@ -7,8 +7,8 @@ use std::sync::Arc;
 use arch::addr::UserAddr;
 use common::{Machine, PAGE};
 use mm::object::PagedObject;
-use mm::space::{Advice, MapOptions, MapRequest, Remap, RemapTarget, Source};
-use mm::{FaultError, Limits, MmError, ObjectRange, Protection};
+use mm::space::{Advice, LockMode, MapOptions, MapRequest, Remap, RemapTarget, Source};
+use mm::{FaultError, Limits, MmError, ObjectRange, Protection, VmaFlags};
 
 const RW: Protection = Protection::READ.union(Protection::WRITE);
 
@@ -136,6 +136,36 @@ fn remapping_moves_pages_and_whole_tables() {
     assert_eq!(space.usage().mapped, PAGE);
     drop(space);
     machine.assert_all_free();
+}
+
+#[test]
+fn a_locked_area_that_is_left_hands_its_lock_on() {
+    let machine = Machine::new(16 << 20);
+    let space = machine.space();
+    let start = space.map(&MapRequest::anonymous(4 * PAGE, RW), &Limits::NONE).expect("mapped");
+    let tight = Limits { locked: 4 * PAGE, ..Limits::NONE };
+    space.lock_range(start, 4 * PAGE, LockMode::Now, &tight).expect("locked");
+    for target in [
+        RemapTarget::LeaveOld(UserAddr::NULL),
+        RemapTarget::LeaveOld(at(0x5000_0000)),
+        RemapTarget::FixedLeaveOld(at(0x6000_0000)),
+    ] {
+        let remap = Remap { start, old_length: 4 * PAGE, new_length: 4 * PAGE, target };
+        space.lock_range(start, 4 * PAGE, LockMode::Now, &tight).expect("locked");
+        let moved = space.remap(&remap, &tight).expect("moved");
+        match target {
+            RemapTarget::LeaveOld(UserAddr::NULL) => assert_ne!(moved, start),
+            RemapTarget::LeaveOld(place) | RemapTarget::FixedLeaveOld(place) => {
+                assert_eq!(moved, place);
+            }
+            _ => unreachable!("another target"),
+        }
+        assert_eq!(space.usage().locked, 4 * PAGE);
+        let unlocked = space.find_area(start).expect("left").flags;
+        assert!(!unlocked.contains(VmaFlags::LOCKED));
+        machine.audit(&[&space]);
+        space.unmap(moved, 4 * PAGE).expect("unmapped");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arch::addr::UserAddr;
 use common::{Machine, PAGE};
 use mm::object::{MemoryObject, ObjectError, PagedObject};
-use mm::space::{Advice, MapRequest, Source};
+use mm::space::{Advice, MapOptions, MapRequest, Source};
 use mm::{FaultError, Limits, MmError, ObjectRange, Protection};
 
 const RW: Protection = Protection::READ.union(Protection::WRITE);
@@ -170,4 +170,24 @@ fn remote_access_breaks_copy_on_write() {
     assert_eq!(child.read_remote(end, &mut bytes), Ok(1));
     assert_eq!(child.read_remote(UserAddr::NULL, &mut bytes), Err(MmError::BadAddress));
     machine.audit(&[&parent, &child]);
+}
+
+#[test]
+fn remote_access_does_not_grow_a_stack() {
+    let machine = Machine::new(16 << 20);
+    let space = machine.space();
+    let base = space.layout().stack_top.as_u64() - PAGE;
+    let mut stack = MapRequest::anonymous(PAGE, RW).fixed_at(UserAddr::try_new(base).expect("ok"));
+    stack.options = MapOptions::GROWS_DOWN;
+    space.map(&stack, &Limits::NONE).expect("mapped");
+    let below = UserAddr::try_new(base - 4 * PAGE).expect("in range");
+    assert_eq!(space.read_remote(below, &mut [0; 3]), Err(MmError::BadAddress));
+    assert_eq!(space.write_remote(below, &[1; 3]), Err(MmError::BadAddress));
+    assert_eq!(space.usage().stack, PAGE);
+    assert_eq!(
+        machine.enter(&space, 0).write(below.as_u64(), 1),
+        Ok(()),
+        "its own threads grow it"
+    );
+    assert_eq!(space.read_remote(below, &mut [0; 3]), Ok(3));
 }

@@ -34,6 +34,7 @@ mod identity;
 mod inherit;
 mod inherit_deaths;
 mod job_control;
+mod leaving;
 mod limits;
 mod links;
 mod listings;
@@ -101,6 +102,7 @@ const AREAS: &[Area] = &[
     exec_errors::AREA,
     exec_formats::AREA,
     memory::AREA,
+    leaving::AREA,
     moving::AREA,
     advice::AREA,
     huge::AREA,

@@ -224,11 +224,12 @@ fn mremap(
     {
         return Err(Errno::EINVAL);
     }
-    let target = match flags {
-        _ if flags & MREMAP_FIXED != 0 => RemapTarget::Fixed(aligned(target, Errno::EINVAL)?),
-        _ if flags & MREMAP_DONTUNMAP != 0 => RemapTarget::LeaveOld,
-        _ if moves => RemapTarget::Anywhere,
-        _ => RemapTarget::InPlace,
+    let target = match flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) {
+        0 if moves => RemapTarget::Anywhere,
+        0 => RemapTarget::InPlace,
+        MREMAP_FIXED => RemapTarget::Fixed(aligned(target, Errno::EINVAL)?),
+        MREMAP_DONTUNMAP => RemapTarget::LeaveOld(aligned(target, Errno::EINVAL)?),
+        _ => RemapTarget::FixedLeaveOld(aligned(target, Errno::EINVAL)?),
     };
     let remap = Remap { start: aligned(start, Errno::EFAULT)?, old_length, new_length, target };
     let start = space_of(caller)?.remap(&remap, &limits_of(caller)).map_err(errno_of)?;

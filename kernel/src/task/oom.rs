@@ -2,7 +2,7 @@
 //!
 //! The choice is Linux's: the process that holds the most memory, shifted by its adjustment
 //! (`/proc/PID/oom_score_adj`, proc(5)). What counts is resident pages and page tables, as there, and besides what the process
-//! keeps the kernel from freeing: full sockets and pipes, unlinked files, timers, queued signals, kernel stacks. That is
+//! keeps the kernel from freeing: full sockets and pipes, unlinked files, timers, queued signals, kernel stacks, the map of areas. That is
 //! counted when it is needed, by looking at what is open, so nobody pays for it before. Allocates nothing.
 //!
 //! Memory that is on its way back is waited for, instead of killing somebody else as well: that of a process which is ending,
@@ -148,9 +148,10 @@ impl Held {
             (state.held_memory(), state.thread_count)
         };
         let stacks = threads * KernelStack::SIZE;
-        let kernel = files + signals + stacks + process.timers.held_memory();
+        let usage = space.usage();
+        let kernel = files + signals + stacks + process.timers.held_memory() + usage.area_bytes();
         Self {
-            resident: space.usage().resident,
+            resident: usage.resident,
             tables: space.table_frames(),
             kernel: (kernel / PAGE_SIZE) as u64,
         }

@@ -35,7 +35,8 @@ impl LockMode {
     }
 }
 
-const LOCK_FLAGS: VmaFlags = VmaFlags::LOCKED.union(VmaFlags::LOCK_ON_FAULT);
+/// What says that an area is locked.
+pub(super) const LOCK_FLAGS: VmaFlags = VmaFlags::LOCKED.union(VmaFlags::LOCK_ON_FAULT);
 
 impl AddressSpace {
     /// Locks the pages that hold `length` bytes from `start` on.

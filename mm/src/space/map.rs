@@ -255,7 +255,7 @@ impl State {
     }
 
     /// The range at `start`, if it is free and keeps its distance from stacks.
-    fn free_at(&self, start: UserAddr, length: u64) -> Option<Range> {
+    pub(super) fn free_at(&self, start: UserAddr, length: u64) -> Option<Range> {
         let range = Range::of_length(start, length)?;
         if start.as_u64() < MIN_ADDRESS || self.areas.overlapping(range).next().is_some() {
             return None;

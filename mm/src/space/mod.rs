@@ -81,6 +81,9 @@ impl Limits {
     /// No limits.
     pub const NONE: Self =
         Self { address_space: u64::MAX, data: u64::MAX, stack: u64::MAX, locked: u64::MAX };
+
+    /// For faults on behalf of somebody who has no stack here: none grows, and a hole below one is a hole.
+    pub(crate) const NO_GROWTH: Self = Self { stack: 0, ..Self::NONE };
 }
 
 /// What the space lock guards. The tables below the root are guarded by it as well.

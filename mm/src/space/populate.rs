@@ -31,7 +31,7 @@ impl AddressSpace {
         for page in 0..range.pages() {
             let address = range.start().checked_add(page * PAGE_SIZE as u64);
             let address = address.ok_or(FaultError::MapErr)?;
-            self.handle_fault(address.to_virt(), access, &Limits::NONE)?;
+            self.handle_fault(address.to_virt(), access, &Limits::NO_GROWTH)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use arch::addr::{PAGE_SIZE, UserAddr};
 
+use super::lock::LOCK_FLAGS;
 use super::{AddressSpace, Limits, MIN_ADDRESS, State};
 use crate::error::MmError;
 use crate::table::cursor::Cursor;
@@ -22,8 +23,11 @@ pub enum RemapTarget {
     Anywhere,
     /// `MREMAP_FIXED`: exactly there, replacing what is there.
     Fixed(UserAddr),
-    /// `MREMAP_DONTUNMAP`: the pages move; the old area stays, empty. Both lengths are equal.
-    LeaveOld,
+    /// `MREMAP_DONTUNMAP`: the pages move, to this address if it is free; the old area stays, empty and unlocked. Both
+    /// lengths are equal.
+    LeaveOld(UserAddr),
+    /// Both: exactly there, replacing what is there, while the old area stays.
+    FixedLeaveOld(UserAddr),
 }
 
 /// The arguments of `mremap`.
@@ -90,22 +94,34 @@ impl AddressSpace {
         if old.end() > vma.end() {
             return Err(MmError::BadAddress);
         }
+        let leaves =
+            matches!(remap.target, RemapTarget::LeaveOld(_) | RemapTarget::FixedLeaveOld(_));
+        if leaves && new_length != old_length {
+            return Err(MmError::InvalidArgument);
+        }
         match remap.target {
             RemapTarget::Fixed(address) => {
                 let new = fixed_target(address, new_length, old)?;
                 self.check_growth(state, &vma, old_length, new_length, limits)?;
-                dropped.replaced = self.clear(state, new, gather)?;
-                // What was there goes everywhere before something else comes, as in I6.
-                gather.flush_now();
+                check_locked(state, &vma, old_length, new_length, limits)?;
+                dropped.replaced = self.empty_target(state, new, gather)?;
                 let kept = self.shrink(state, old, new_length, gather, dropped)?;
                 self.relocate(state, kept, new, Leave::Nothing, gather)
             }
-            RemapTarget::LeaveOld => {
-                if new_length != old_length || vma.is_shared() {
+            RemapTarget::FixedLeaveOld(address) => {
+                let new = fixed_target(address, new_length, old)?;
+                self.check_growth(state, &vma, 0, new_length, limits)?;
+                dropped.replaced = self.empty_target(state, new, gather)?;
+                self.relocate(state, old, new, Leave::Area, gather)
+            }
+            RemapTarget::LeaveOld(wish) => {
+                let wished = Range::of_length(wish, new_length).ok_or(MmError::InvalidArgument)?;
+                if wished.intersect(&old).is_some() {
                     return Err(MmError::InvalidArgument);
                 }
                 self.check_growth(state, &vma, 0, new_length, limits)?;
-                let new = state.room_for(new_length, old.start())?;
+                let new = state.free_at(wish, new_length);
+                let new = new.map_or_else(|| state.room_for(new_length, old.start()), Ok)?;
                 self.relocate(state, old, new, Leave::Area, gather)
             }
             RemapTarget::InPlace | RemapTarget::Anywhere if new_length <= old_length => {
@@ -114,6 +130,7 @@ impl AddressSpace {
             }
             target => {
                 self.check_growth(state, &vma, old_length, new_length, limits)?;
+                check_locked(state, &vma, old_length, new_length, limits)?;
                 if let Some(moved) = self.grow_in_place(state, &vma, old, new_length) {
                     return Ok(moved);
                 }
@@ -140,7 +157,7 @@ impl AddressSpace {
             return Err(MmError::InvalidArgument);
         }
         let range = match remap.target {
-            RemapTarget::Fixed(address) => {
+            RemapTarget::Fixed(address) | RemapTarget::FixedLeaveOld(address) => {
                 if address.as_u64() < MIN_ADDRESS {
                     return Err(MmError::NotPermitted);
                 }
@@ -170,12 +187,6 @@ impl AddressSpace {
         if let Some((_, offset)) = vma.object_at(vma.start()) {
             offset.checked_add(new_length).ok_or(MmError::InvalidArgument)?;
         }
-        if growth > 0
-            && vma.flags.contains(VmaFlags::LOCKED)
-            && exceeds(state.totals.locked, limits.locked)
-        {
-            return Err(MmError::LockLimit);
-        }
         if exceeds(state.totals.mapped, limits.address_space)
             || vma.is_data() && growth > 0 && exceeds(state.totals.data, limits.data)
             || state.areas.len() + 3 > MAX_AREAS
@@ -184,6 +195,18 @@ impl AddressSpace {
             return Err(MmError::NoMemory);
         }
         Ok(())
+    }
+
+    /// Removes what is at the target of a move, everywhere before something else comes, as in I6.
+    fn empty_target(
+        &self,
+        state: &mut State,
+        target: Range,
+        gather: &mut Gather<'_>,
+    ) -> Result<Tree, MmError> {
+        let replaced = self.clear(state, target, gather)?;
+        gather.flush_now();
+        Ok(replaced)
     }
 
     /// Cuts off what the new length leaves out; returns the rest.
@@ -242,10 +265,13 @@ impl AddressSpace {
         shift.perform(&mut cursor, old)?;
         // Tables that are empty now go.
         cursor.zap(old);
-        if leave == Leave::Nothing {
-            // What its objects hold lives on in the moved area.
-            let removed = state.areas.remove(old);
-            state.totals.subtract(&removed);
+        // What its objects hold lives on in the moved area.
+        let removed = state.areas.remove(old);
+        state.totals.subtract(&removed);
+        if leave == Leave::Area {
+            let left = Vma { flags: vma.flags - LOCK_FLAGS, ..vma.clone() };
+            state.totals.add(&left);
+            state.areas.insert(left);
         }
         let moved = Vma { range: new, ..vma };
         state.totals.add(&moved);
@@ -261,7 +287,7 @@ impl AddressSpace {
 enum Leave {
     /// Nothing.
     Nothing,
-    /// The area, without its pages.
+    /// The area, without its pages and its locks.
     Area,
 }
 
@@ -303,6 +329,20 @@ impl State {
         };
         found.ok_or(MmError::NoMemory)
     }
+}
+
+/// Whether a locked area may grow.
+fn check_locked(
+    state: &State,
+    vma: &Vma,
+    old_length: u64,
+    new_length: u64,
+    limits: &Limits,
+) -> Result<(), MmError> {
+    let growth = new_length.saturating_sub(old_length);
+    let exceeds = state.totals.locked.saturating_add(growth) > limits.locked;
+    let locked = vma.flags.contains(VmaFlags::LOCKED);
+    if locked && growth > 0 && exceeds { Err(MmError::LockLimit) } else { Ok(()) }
 }
 
 fn fixed_target(address: UserAddr, length: u64, old: Range) -> Result<Range, MmError> {

@@ -1,7 +1,7 @@
 //! Reading and writing another process's memory: `/proc/PID/{cmdline,environ,mem}`, `process_vm_readv`.
 //!
 //! The page is faulted in for the access, then its frame is referenced under the lock, and copied without it. Writes go only to
-//! frames that the space holds alone or shares on purpose (I11).
+//! frames that the space holds alone or shares on purpose (I11). A stack does not grow for it.
 
 use arch::addr::{Frame, UserAddr};
 use arch::context::Access;
@@ -68,7 +68,7 @@ impl AddressSpace {
         mut act: impl FnMut(&FrameRef) -> usize,
     ) -> Result<usize, FaultError> {
         loop {
-            self.handle_fault(address.to_virt(), access, &Limits::NONE)?;
+            self.handle_fault(address.to_virt(), access, &Limits::NO_GROWTH)?;
             let mut gather = self.gather();
             let state = self.lock();
             let mut cursor = Cursor::new(self.memory, self.root, &mut gather);

@@ -6,7 +6,7 @@ use arch::paging::{TABLE_ENTRIES, USER_ROOT_ENTRIES};
 use super::AddressSpace;
 use crate::raw::table;
 use crate::table::entry::is_empty;
-use crate::vma::tree::Tree;
+use crate::vma::tree::{AREA_BYTES, Tree};
 use crate::vma::{Protection, Vma, VmaFlags};
 
 /// Sums over the areas, in bytes.
@@ -75,6 +75,14 @@ pub struct Usage {
     pub peak_resident: u64,
     /// Number of areas.
     pub areas: usize,
+}
+
+impl Usage {
+    /// Kernel memory that the areas take, in bytes. What fork shares counts in each space.
+    #[must_use]
+    pub fn area_bytes(&self) -> usize {
+        self.areas * AREA_BYTES
+    }
 }
 
 impl AddressSpace {

@@ -18,6 +18,9 @@ use super::{Range, Vma, VmaFlags};
 /// Areas that one address space may have: Linux's default `vm.max_map_count`.
 pub const MAX_AREAS: usize = 65_530;
 
+/// Kernel memory that an area takes, in bytes: its node and itself, each with two counts.
+pub const AREA_BYTES: usize = size_of::<Node>() + size_of::<Vma>() + 4 * size_of::<usize>();
+
 type Link = Option<Arc<Node>>;
 
 #[derive(Debug)]

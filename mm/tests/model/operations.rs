@@ -1,11 +1,15 @@
 //! What each operation on mappings does to a space and to its model.
 
+use arch::addr::UserAddr;
 use mm::space::{Advice, MapRequest, Remap, RemapTarget, Source};
 use mm::{AddressSpace, Limits, Protection};
 
 use super::common::PAGE;
 use super::steps::{PAGES, WINDOW, address, user};
 use super::world::{Content, Slot, World};
+
+/// From the pages that are watched to a place where nothing is.
+const FAR_AWAY: u64 = 1 << 40;
 
 impl World<'_> {
     /// The pages of the model from `page` on, at most to the end of the window.
@@ -127,10 +131,14 @@ impl World<'_> {
     pub fn move_away(&mut self, process: usize, page: u64, count: u64) {
         let count = Self::clip(page, count);
         let Some(space) = self.space(process) else { return };
-        let movable = Self::whole_area(&space, page, count).is_some_and(|area| !area.is_shared());
+        let movable = Self::whole_area(&space, page, count).is_some();
         let bytes = count * PAGE;
         let remap = |start, target| Remap { start, old_length: bytes, new_length: bytes, target };
-        let away = space.remap(&remap(user(page), RemapTarget::LeaveOld), &Limits::NONE);
+        let target = match user(page).checked_add(FAR_AWAY).filter(|_| page % 2 == 1) {
+            Some(far) => RemapTarget::FixedLeaveOld(far),
+            None => RemapTarget::LeaveOld(UserAddr::NULL),
+        };
+        let away = space.remap(&remap(user(page), target), &Limits::NONE);
         assert_eq!(away.is_ok(), movable, "{away:?}");
         let Ok(away) = away else { return };
         for index in 0..count {

@@ -234,7 +234,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "I6: mremap does not empty its target first",
         file: "mm/src/space/remap.rs",
-        text: "                gather.flush_now();\n",
+        text: "        gather.flush_now();\n",
         instead: "",
         killer: killer(Simulation, "flushes", "what_is_at_the_target_of_a_move_goes_first"),
     },
