@@ -25,6 +25,8 @@ pub enum MmError {
     Overflow,
     /// `EIO`: the object could not supply a page.
     Io,
+    /// `EINTR`, which nobody sees: the thread is to end, and what was to be done for it is left half done.
+    Interrupted,
 }
 
 impl fmt::Display for MmError {
@@ -40,6 +42,7 @@ impl fmt::Display for MmError {
             Self::Busy => "the range is locked in memory",
             Self::Overflow => "past the largest offset",
             Self::Io => "the object could not supply a page",
+            Self::Interrupted => "the thread is to end",
         })
     }
 }

@@ -15,6 +15,8 @@ use mm::heap::Heap;
 use mm::{FreeRange, Memory, Urgency};
 use spin::Once;
 
+use crate::task::try_current;
+
 static MEMORY: Once<&'static Memory> = Once::new();
 static HEAP: Once<Heap> = Once::new();
 
@@ -56,6 +58,7 @@ pub unsafe fn init(boot: &BootInfo) {
     // How many processors there are is known only after ACPI was read, which allocates: room for all that can be.
     let memory = MEMORY.call_once(|| Memory::new(ranges, MAX_CPUS));
     HEAP.call_once(|| Heap::new(memory, MAX_CPUS));
+    memory.ask_for_interruption(|| try_current().is_some_and(|thread| thread.has_fatal_signal()));
 }
 
 /// A frame for the machine layer's own tables and stacks. It is never given back.

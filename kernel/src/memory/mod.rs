@@ -32,5 +32,6 @@ pub fn errno_of(error: MmError) -> Errno {
         MmError::Busy => Errno::EBUSY,
         MmError::Overflow => Errno::EOVERFLOW,
         MmError::Io => Errno::EIO,
+        MmError::Interrupted => Errno::EINTR,
     }
 }

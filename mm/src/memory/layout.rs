@@ -81,6 +81,7 @@ impl Memory {
             fail_after: AtomicU64::new(0),
             huge_pages: AtomicU64::new(0),
             huge_policy: AtomicU32::new(super::HugePolicy::Madvise as u32),
+            is_interrupted: spin::Once::new(),
             zero,
         })[0];
         memory.adopt_zero_frame();

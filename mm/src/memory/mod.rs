@@ -12,6 +12,7 @@ mod cache;
 mod credit;
 mod frame_ref;
 mod huge;
+mod interruption;
 mod layout;
 mod meta;
 mod stats;
@@ -93,6 +94,8 @@ pub struct Memory {
     huge_pages: AtomicU64,
     /// A [`HugePolicy`]. Relaxed.
     huge_policy: AtomicU32,
+    /// Whom to ask whether the running thread is to end.
+    is_interrupted: spin::Once<fn() -> bool>,
     /// A frame of zeros that private mappings share.
     zero: Frame,
 }

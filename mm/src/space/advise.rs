@@ -5,10 +5,14 @@ use alloc::sync::Arc;
 use arch::addr::{PAGE_SIZE, UserAddr};
 use arch::context::Access;
 
+use super::alter::{AREAS_PER_STEP, Alteration, Progress};
+use super::populate::Unpopulated;
 use super::{AddressSpace, State, range_argument, wraps};
 use crate::error::{FaultError, MmError};
 use crate::object::ObjectError;
 use crate::table::cursor::Cursor;
+use crate::table::gather::Gather;
+use crate::vma::tree::Change;
 use crate::vma::{Protection, Range, Vma, VmaFlags};
 
 /// What a program advises or demands.
@@ -73,47 +77,58 @@ impl AddressSpace {
             Advice::Remove => self.remove_from_objects(range),
             Advice::PopulateRead => self.populate_now(range, Access::Read),
             Advice::PopulateWrite => self.populate_now(range, Access::Write),
-            Advice::WillNeed | Advice::Nothing => covered(self.state.read().areas.covers(range)),
+            Advice::WillNeed | Advice::Nothing => covered(self.areas().covers(range)),
             _ => self.set_advice(range, advice),
         }
     }
 
     fn set_advice(&self, range: Range, advice: Advice) -> Result<(), MmError> {
         let (set, clear) = flag_change(advice);
-        let mut state = self.lock();
+        let areas = self.areas();
         if advice == Advice::WipeOnFork {
             let wrong = |vma: &&Arc<Vma>| vma.is_shared() || vma.object_at(vma.start()).is_some();
-            if state.areas.overlapping(range).any(|vma| wrong(&vma)) {
+            if areas.overlapping(range).any(|vma| wrong(&vma)) {
                 return Err(MmError::InvalidArgument);
             }
         }
-        let outcome = covered(state.areas.covers(range));
-        let old = self.change_flags(&mut state, range, set, clear)?;
-        drop(state);
-        drop(old);
+        let outcome = covered(areas.covers(range));
+        // What nobody looks at any more is changed in place.
+        drop(areas);
+        self.change_flags(&Alteration::new(range, Change::Flags { set, clear }))?;
         outcome
     }
 
     /// Drops the pages of `range`, keeping the areas.
     fn discard(&self, range: Range, advice: Advice) -> Result<(), MmError> {
-        let mut gather = self.gather();
-        let mut state = self.lock();
-        let outcome = self.discard_locked(&mut state, range, advice, &mut gather);
-        let stale = gather.flush();
-        drop(state);
-        drop(stale);
-        outcome
+        let (mut rest, mut outcome) = (range, Ok(()));
+        loop {
+            let mut gather = self.gather();
+            let mut state = self.lock();
+            let step = self.discard_some(&mut state, rest, advice, &mut gather);
+            let stale = gather.flush();
+            drop(state);
+            drop(stale);
+            let progress = step?;
+            outcome = outcome.and(progress.outcome);
+            match Range::new(progress.reached, rest.end()) {
+                Some(next) => rest = next,
+                None => return outcome,
+            }
+            self.memory.check_interruption()?;
+        }
     }
 
-    fn discard_locked(
+    /// Drops the pages of the first areas in `range`. Of a hole it says so, and goes on.
+    fn discard_some(
         &self,
         state: &mut State,
         range: Range,
         advice: Advice,
-        gather: &mut crate::table::gather::Gather<'_>,
-    ) -> Result<(), MmError> {
+        gather: &mut Gather<'_>,
+    ) -> Result<Progress, MmError> {
         self.note_peak(&mut state.totals);
-        for vma in state.areas.overlapping(range) {
+        let mut progress = Progress { reached: range.start(), outcome: Ok(()) };
+        for vma in state.areas.overlapping(range).take(AREAS_PER_STEP) {
             let locked = vma.flags.contains(VmaFlags::LOCKED);
             let anonymous = !vma.is_shared() && vma.object_at(vma.start()).is_none();
             if (locked && advice != Advice::DontNeedLocked)
@@ -125,13 +140,21 @@ impl AddressSpace {
             let mut cursor = Cursor::new(self.memory, self.root, gather);
             cursor.own_edges(part)?;
             cursor.zap(part);
+            if part.start() > progress.reached {
+                progress.outcome = Err(MmError::NoMemory);
+            }
+            progress.reached = part.end();
         }
-        covered(state.areas.covers(range))
+        let next = state.areas.at_or_above(progress.reached);
+        if progress.reached < range.end() && next.is_none_or(|next| next.start() >= range.end()) {
+            progress = Progress { reached: range.end(), outcome: Err(MmError::NoMemory) };
+        }
+        Ok(progress)
     }
 
     /// `MADV_REMOVE`: shared, writable mappings of objects only.
     fn remove_from_objects(&self, range: Range) -> Result<(), MmError> {
-        let areas = self.state.read().areas.clone();
+        let areas = self.areas();
         for vma in areas.overlapping(range) {
             let Some(part) = vma.range.intersect(&range) else { continue };
             let Some((object, offset)) = vma.object_at(part.start()) else {
@@ -152,13 +175,14 @@ impl AddressSpace {
     }
 
     fn populate_now(&self, range: Range, access: Access) -> Result<(), MmError> {
-        if !self.state.read().areas.covers(range) {
+        if !self.areas().covers(range) {
             return Err(MmError::NoMemory);
         }
-        self.fault_range(range, access).map_err(|error| match error {
-            FaultError::MapErr | FaultError::NoMemory => MmError::NoMemory,
-            FaultError::AccErr => MmError::InvalidArgument,
-            FaultError::Bus => MmError::BadAddress,
+        self.fault_range(range, access).map_err(|unpopulated| match unpopulated {
+            Unpopulated::Failed(FaultError::MapErr | FaultError::NoMemory) => MmError::NoMemory,
+            Unpopulated::Failed(FaultError::AccErr) => MmError::InvalidArgument,
+            Unpopulated::Failed(FaultError::Bus) => MmError::BadAddress,
+            Unpopulated::Interrupted => MmError::Interrupted,
         })
     }
 }

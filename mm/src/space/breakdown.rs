@@ -7,7 +7,11 @@ use super::AddressSpace;
 use crate::memory::{HUGE_FRAMES, Kind};
 use crate::raw::table;
 use crate::table::entry::{ROOT_LEVEL, is_empty, parts};
+use crate::table::survey::{Leaves, survey};
 use crate::vma::Range;
+
+/// Entries that are looked at under one hold of the lock.
+const LOOKS: u64 = 8192;
 
 /// How the resident pages of a range are used; in pages.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -74,12 +78,18 @@ impl core::ops::AddAssign for Breakdown {
 }
 
 impl AddressSpace {
-    /// How the resident pages of `range` are used. Holds the lock exclusively while it looks at each page.
+    /// How the resident pages of `range` are used. Looks at each of them with the lock held exclusively, at some thousand at a
+    /// time; what changes meanwhile may count or not.
     #[must_use]
     pub fn breakdown(&self, range: Range) -> Breakdown {
-        let _state = self.lock();
         let mut sum = Breakdown::default();
-        self.break_down(self.root, ROOT_LEVEL, range, 1, &mut sum);
+        let mut rest = Some(range);
+        while let Some(range) = rest {
+            let _state = self.lock();
+            let part = survey(self.root, range, LOOKS, Leaves::Enter).range;
+            self.break_down(self.root, ROOT_LEVEL, part, 1, &mut sum);
+            rest = Range::new(part.end(), range.end());
+        }
         sum
     }
 

@@ -2,55 +2,55 @@
 
 use alloc::sync::Arc;
 
+use arch::addr::UserAddr;
 use arch::tlb::{Range, Tables};
 
-use super::AddressSpace;
+use super::alter::{AREAS_PER_STEP, STEP_CREDIT_KIB};
+use super::lock::LOCK_FLAGS;
+use super::{AddressSpace, State};
 use crate::count::Released;
 use crate::counters::add;
 use crate::error::MmError;
 use crate::raw::table;
 use crate::table::cursor::Cursor;
 use crate::table::entry::is_empty;
-use crate::table::gather::count_shootdown;
+use crate::table::gather::{Gather, count_shootdown};
 use crate::table::node::share_entry;
-use crate::vma::VmaFlags;
-use crate::vma::tree::Tree;
+use crate::vma::{Vma, VmaFlags};
 
 /// Flags that keep an area, or something about it, from being inherited.
-const EXCEPTIONS: VmaFlags = VmaFlags::NO_FORK
-    .union(VmaFlags::WIPE_ON_FORK)
-    .union(VmaFlags::LOCKED)
-    .union(VmaFlags::LOCK_ON_FAULT);
+const EXCEPTIONS: VmaFlags = VmaFlags::NO_FORK.union(VmaFlags::WIPE_ON_FORK).union(LOCK_FLAGS);
 
 impl AddressSpace {
     /// A space that shares everything with this one, copy on write. Copies the root's used entries and nothing else; the
     /// area map is shared likewise. Waits for one shootdown of this space before the lock is released (I5), so that
-    /// nobody writes to what the child sees.
+    /// nobody writes to what the child sees; what is not to be inherited goes after that.
     ///
     /// # Errors
     /// [`MmError::NoMemory`]. Nothing has changed then, but for faults that the next writes take.
     pub fn fork(&self) -> Result<Arc<Self>, MmError> {
         // The lock is held exclusively to the end: no fault of this space sees the tables half shared (I14).
         let state = self.lock();
-        let child = Self::with_state(self.memory, self.family.clone(), state.clone())?;
+        let child = Self::with_state(self.memory, self.family.clone(), state.inherited())?;
         let shared = self.share_root(&child);
         // I5. Even after a failure nothing may stay cached that the cleared write bits forbid. Tables stay where they are.
         let sent = self.tlb.flush(Range::All, Tables::Kept);
         count_shootdown(self.memory, sent);
-        let left_out = match shared.and_then(|()| child.drop_exceptions()) {
-            Ok(left_out) => left_out,
-            Err(error) => {
-                // The child's tables are freed without the parent's lock.
-                drop(state);
-                drop(child);
-                return Err(error);
-            }
-        };
-        add(&self.memory.count().forks, 1);
+        if let Err(error) = shared {
+            // The child's tables are freed without the parent's lock.
+            drop(state);
+            drop(child);
+            return Err(error);
+        }
         // Behind its parent in the family before the parent can be visited again: see `object::Family`.
         let child = child.join_family();
+        let has_exceptions = state.areas.has_flags(EXCEPTIONS);
         drop(state);
-        drop(left_out);
+        // The child has what it needs of the parent, whose threads need not wait for the rest.
+        if has_exceptions {
+            child.drop_exceptions()?;
+        }
+        add(&self.memory.count().forks, 1);
         Ok(child)
     }
 
@@ -74,37 +74,61 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// In a child that nobody else knows yet: removes areas that are not inherited, empties those that come empty, and
-    /// unlocks the locked ones. Returns what was removed.
-    fn drop_exceptions(&self) -> Result<Tree, MmError> {
-        let mut removed = Tree::default();
-        // Nested in the parent's lock; the child's is free, since nobody knows the child.
-        let mut state = self.state.write_nested();
-        state.future_lock = VmaFlags::empty();
-        state.totals.peak_mapped = state.totals.mapped;
-        state.totals.peak_resident = 0;
-        let areas = state.areas.clone();
-        let mut gather = self.gather();
-        let outcome = areas.with_flags(EXCEPTIONS).try_for_each(|vma| {
-            let mut cursor = Cursor::new(self.memory, self.root, &mut gather);
-            if vma.flags.intersects(VmaFlags::NO_FORK | VmaFlags::WIPE_ON_FORK) {
-                cursor.own_edges(vma.range)?;
-                cursor.zap(vma.range);
-            }
-            let old = state.areas.remove(vma.range);
-            state.totals.subtract(&old);
-            removed = old;
-            if !vma.flags.contains(VmaFlags::NO_FORK) {
-                let flags = vma.flags - (VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT);
-                let inherited = crate::vma::Vma { flags, ..crate::vma::Vma::clone(vma) };
-                state.totals.add(&inherited);
-                state.areas.insert(inherited);
-            }
-            Ok(())
-        });
-        drop(state);
-        drop(gather.flush());
-        outcome.map(|()| removed)
+    /// In a child that does not run yet: removes areas that are not inherited, empties those that come empty, and unlocks the
+    /// locked ones, some of them under one hold of the lock.
+    fn drop_exceptions(&self) -> Result<(), MmError> {
+        let mut next = Some(UserAddr::NULL);
+        while let Some(from) = next.take() {
+            let _credit = self.memory.credit(STEP_CREDIT_KIB)?;
+            let mut gather = self.gather();
+            let mut state = self.lock();
+            // Keeps what is removed until the lock is released: the parent may not have it any more.
+            let areas = state.areas.clone();
+            let mut exceptions = areas.with_flags(EXCEPTIONS, from).take(AREAS_PER_STEP);
+            let outcome = exceptions.try_for_each(|vma| {
+                next = Some(vma.end());
+                self.drop_exception(&mut state, vma, &mut gather)
+            });
+            let stale = gather.flush();
+            drop(state);
+            drop(stale);
+            outcome?;
+        }
+        Ok(())
+    }
+
+    fn drop_exception(
+        &self,
+        state: &mut State,
+        vma: &Vma,
+        gather: &mut Gather<'_>,
+    ) -> Result<(), MmError> {
+        let mut cursor = Cursor::new(self.memory, self.root, gather);
+        if vma.flags.intersects(VmaFlags::NO_FORK | VmaFlags::WIPE_ON_FORK) {
+            cursor.own_edges(vma.range)?;
+            cursor.zap(vma.range);
+        }
+        if vma.flags.contains(VmaFlags::NO_FORK) {
+            let removed = state.areas.remove(vma.range);
+            state.totals.subtract(&removed);
+        } else if vma.flags.intersects(LOCK_FLAGS) {
+            let inherited = Vma { flags: vma.flags - LOCK_FLAGS, ..vma.clone() };
+            state.totals.remove(vma);
+            state.totals.add(&inherited);
+            state.areas.replace(inherited);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// What a child starts with: the areas are shared, peaks start anew, and locks to come are its parent's.
+    fn inherited(&self) -> Self {
+        let mut child = self.clone();
+        child.future_lock = VmaFlags::empty();
+        child.totals.peak_mapped = child.totals.mapped;
+        child.totals.peak_resident = 0;
+        child
     }
 }
 

@@ -2,8 +2,11 @@
 
 use arch::addr::UserAddr;
 
-use super::{AddressSpace, Limits, State, wraps};
+use super::alter::Alteration;
+use super::populate::Unpopulated;
+use super::{AddressSpace, Limits, wraps};
 use crate::error::MmError;
+use crate::vma::tree::{Change, Tree};
 use crate::vma::{Range, VmaFlags, page_align_up};
 
 /// When locked pages become present.
@@ -92,10 +95,11 @@ impl AddressSpace {
         if scope == LockScope::Future {
             return Ok(());
         }
-        let everything = Range::new(UserAddr::NULL, UserAddr::END).ok_or(MmError::NoMemory)?;
-        let old = self.change_flags(&mut state, everything, mode.flags(), LOCK_FLAGS)?;
         drop(state);
-        drop(old);
+        let everything = Range::new(UserAddr::NULL, UserAddr::END).ok_or(MmError::NoMemory)?;
+        let change = Change::Flags { set: mode.flags(), clear: LOCK_FLAGS };
+        let locked_limit = limits.locked;
+        self.change_flags(&Alteration { range: everything, change, locked_limit })?;
         if mode == LockMode::Now {
             // As on Linux, what cannot be made present is left to faults.
             let _ = self.populate_areas(everything);
@@ -108,52 +112,54 @@ impl AddressSpace {
     /// # Errors
     /// `NoMemory` when there are too many areas.
     pub fn unlock_all(&self) -> Result<(), MmError> {
-        let mut state = self.lock();
-        state.future_lock = VmaFlags::empty();
+        self.lock().future_lock = VmaFlags::empty();
         let everything = Range::new(UserAddr::NULL, UserAddr::END).ok_or(MmError::NoMemory)?;
-        let old = self.change_flags(&mut state, everything, VmaFlags::empty(), LOCK_FLAGS)?;
-        drop(state);
-        drop(old);
-        Ok(())
+        let change = Change::Flags { set: VmaFlags::empty(), clear: LOCK_FLAGS };
+        self.change_flags(&Alteration::new(everything, change))
     }
 
     fn set_locked(&self, range: Range, set: VmaFlags, limits: &Limits) -> Result<(), MmError> {
-        let mut state = self.lock();
-        let unlocked = state.unlocked_bytes(range);
-        if !set.is_empty() && state.totals.locked.saturating_add(unlocked) > limits.locked {
-            return Err(MmError::NoMemory);
-        }
-        let covered = state.areas.covers(range);
-        let old = self.change_flags(&mut state, range, set, LOCK_FLAGS)?;
-        drop(state);
-        drop(old);
+        let covered = {
+            let state = self.state.read();
+            let (areas, locked) = (state.areas.clone(), state.totals.locked);
+            drop(state);
+            // All or nothing, unless another thread locks at the same time: then the limit holds for each area.
+            if !set.is_empty()
+                && locked.saturating_add(unlocked_bytes(&areas, range)) > limits.locked
+            {
+                return Err(MmError::NoMemory);
+            }
+            areas.covers(range)
+        };
+        let change = Change::Flags { set, clear: LOCK_FLAGS };
+        self.change_flags(&Alteration { range, change, locked_limit: limits.locked })?;
         if covered { Ok(()) } else { Err(MmError::NoMemory) }
     }
 
     /// Makes every page of the areas in `range` present that can be.
     ///
     /// # Errors
-    /// `NoMemory` if some cannot: no memory, no access, past the end of an object.
+    /// `NoMemory` if some cannot: no memory, no access, past the end of an object. `Interrupted`.
     pub(super) fn populate_areas(&self, range: Range) -> Result<(), MmError> {
-        let areas = self.state.read().areas.clone();
+        let areas = self.areas();
         let mut outcome = Ok(());
         for vma in areas.overlapping(range) {
             let Some(part) = vma.range.intersect(&range) else { continue };
-            let accessible = !vma.protection.is_empty();
-            if self.populate(part, vma.protection).is_err() || !accessible {
-                outcome = Err(MmError::NoMemory);
+            match self.populate(part, vma.protection) {
+                Ok(()) if !vma.protection.is_empty() => {}
+                Ok(()) | Err(Unpopulated::Failed(_)) => outcome = Err(MmError::NoMemory),
+                Err(Unpopulated::Interrupted) => return Err(MmError::Interrupted),
             }
         }
         outcome
     }
 }
 
-impl State {
-    fn unlocked_bytes(&self, range: Range) -> u64 {
-        let overlapping = self.areas.overlapping(range);
-        let unlocked = overlapping.filter(|vma| !vma.flags.contains(VmaFlags::LOCKED));
-        unlocked.filter_map(|vma| vma.range.intersect(&range)).map(|part| part.bytes()).sum()
-    }
+/// Bytes of `range` that would be locked besides those that are.
+fn unlocked_bytes(areas: &Tree, range: Range) -> u64 {
+    let overlapping = areas.overlapping(range);
+    let unlocked = overlapping.filter(|vma| !vma.flags.contains(VmaFlags::LOCKED));
+    unlocked.filter_map(|vma| vma.range.intersect(&range)).map(|part| part.bytes()).sum()
 }
 
 /// The pages that hold `length` bytes from `start` on; `None` if there are none.

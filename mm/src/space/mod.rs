@@ -11,6 +11,7 @@
 
 mod activate;
 mod advise;
+mod alter;
 mod breakdown;
 mod brk;
 mod dump;
@@ -211,6 +212,11 @@ impl AddressSpace {
 
     fn gather(&self) -> Gather<'_> {
         Gather::new(self.memory, &self.tlb)
+    }
+
+    /// The areas as of now. Costs nothing, and walking through them keeps nobody waiting.
+    fn areas(&self) -> Tree {
+        self.state.read().areas.clone()
     }
 
     fn lock(&self) -> WriteGuard<'_, State> {

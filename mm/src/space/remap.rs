@@ -189,7 +189,6 @@ impl AddressSpace {
         }
         if exceeds(state.totals.mapped, limits.address_space)
             || vma.is_data() && growth > 0 && exceeds(state.totals.data, limits.data)
-            || state.areas.len() + 3 > MAX_AREAS
             || vma.is_data() && growth / PAGE_SIZE as u64 > self.memory.total_frames()
         {
             return Err(MmError::NoMemory);
@@ -204,6 +203,10 @@ impl AddressSpace {
         target: Range,
         gather: &mut Gather<'_>,
     ) -> Result<Tree, MmError> {
+        // Before anything is removed, for a move that would fail afterwards: Linux leaves as much room.
+        if state.areas.len() + 5 >= MAX_AREAS {
+            return Err(MmError::NoMemory);
+        }
         let replaced = self.clear(state, target, gather)?;
         gather.flush_now();
         Ok(replaced)
@@ -256,6 +259,9 @@ impl AddressSpace {
         leave: Leave,
         gather: &mut Gather<'_>,
     ) -> Result<Moved, MmError> {
+        if state.areas.len() + 3 >= MAX_AREAS {
+            return Err(MmError::NoMemory);
+        }
         let mut cursor = Cursor::new(self.memory, self.root, gather).marking(&self.used);
         let shift = Shift::between(old, new);
         // Everything that can fail comes first: the old tables are owned, the new ones exist.

@@ -28,11 +28,11 @@ impl AddressSpace {
             return Ok(());
         }
         let range = range_argument(start, length)?;
-        let state = self.state.read();
-        let locked = state.areas.overlapping(range).any(|vma| vma.flags.contains(VmaFlags::LOCKED));
+        let areas = self.areas();
+        let locked = areas.overlapping(range).any(|vma| vma.flags.contains(VmaFlags::LOCKED));
         if mode == SyncMode::Invalidate && locked {
             return Err(MmError::Busy);
         }
-        if state.areas.covers(range) { Ok(()) } else { Err(MmError::NoMemory) }
+        if areas.covers(range) { Ok(()) } else { Err(MmError::NoMemory) }
     }
 }

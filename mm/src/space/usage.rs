@@ -1,13 +1,14 @@
 //! How much an address space uses, for `/proc/PID/{stat,statm,status}` and for limits.
 
-use arch::addr::Frame;
-use arch::paging::{TABLE_ENTRIES, USER_ROOT_ENTRIES};
+use arch::addr::UserAddr;
 
 use super::AddressSpace;
-use crate::raw::table;
-use crate::table::entry::is_empty;
+use crate::table::survey::{Leaves, survey};
 use crate::vma::tree::{AREA_BYTES, Tree};
-use crate::vma::{Protection, Vma, VmaFlags};
+use crate::vma::{Protection, Range, Vma, VmaFlags};
+
+/// Entries that are looked at under one hold of the lock.
+const LOOKS: u64 = 16_384;
 
 /// Sums over the areas, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -29,9 +30,11 @@ impl Totals {
     }
 
     pub(super) fn subtract(&mut self, areas: &Tree) {
-        for vma in areas.iter() {
-            self.each(vma, |total, bytes| *total -= bytes);
-        }
+        areas.visit(|vma| self.remove(vma));
+    }
+
+    pub(super) fn remove(&mut self, vma: &Vma) {
+        self.each(vma, |total, bytes| *total -= bytes);
     }
 
     fn each(&mut self, vma: &Vma, change: impl Fn(&mut u64, u64)) {
@@ -108,18 +111,18 @@ impl AddressSpace {
     }
 
     /// Frames that the page tables of this space take. A table that fork shares counts in each space. Takes the lock
-    /// exclusively, and time in proportion to the GiB mapped.
+    /// exclusively, again and again for a short time; what changes meanwhile may count or not.
     #[must_use]
     pub fn table_frames(&self) -> u64 {
-        let _state = self.lock();
-        let tables = |node: Frame, entries: usize| {
-            let entries = (0..entries).map(move |index| table(node).load(index));
-            let tables = entries.filter(|entry| !is_empty(*entry) && !entry.is_huge());
-            tables.map(|entry| entry.frame())
-        };
-        let of_level_2 = |node: Frame| 1 + tables(node, TABLE_ENTRIES).count() as u64;
-        let of_level_3 = |node: Frame| 1 + tables(node, TABLE_ENTRIES).map(of_level_2).sum::<u64>();
-        1 + tables(self.root, USER_ROOT_ENTRIES).map(of_level_3).sum::<u64>()
+        let mut frames = 1;
+        let mut rest = Range::new(UserAddr::NULL, UserAddr::END);
+        while let Some(range) = rest {
+            let _state = self.lock();
+            let walked = survey(self.root, range, LOOKS, Leaves::Count);
+            frames += walked.tables;
+            rest = Range::new(walked.range.end(), range.end());
+        }
+        frames
     }
 
     /// Notes the resident set before it shrinks.

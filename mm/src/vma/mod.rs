@@ -267,15 +267,20 @@ impl Vma {
         }
     }
 
-    /// This area and `next` as one, if they are neighbours that differ in nothing (as Linux merges them).
+    /// Whether `next` is its neighbour above and differs in nothing.
     #[must_use]
-    pub fn merged(&self, next: &Self) -> Option<Self> {
-        let same = self.range.end == next.range.start
+    pub fn continues(&self, next: &Self) -> bool {
+        self.range.end == next.range.start
             && self.protection == next.protection
             && self.allowed == next.allowed
             && self.flags == next.flags
-            && self.backing.continues(self.range.bytes(), &next.backing);
-        same.then(|| Self {
+            && self.backing.continues(self.range.bytes(), &next.backing)
+    }
+
+    /// This area and `next` as one, if they are neighbours that differ in nothing (as Linux merges them).
+    #[must_use]
+    pub fn merged(&self, next: &Self) -> Option<Self> {
+        self.continues(next).then(|| Self {
             range: Range { start: self.range.start, end: next.range.end },
             ..self.clone()
         })

@@ -21,9 +21,13 @@ pub const MAX_AREAS: usize = 65_530;
 /// Kernel memory that an area takes, in bytes: its node and itself, each with two counts.
 pub const AREA_BYTES: usize = size_of::<Node>() + size_of::<Vma>() + 4 * size_of::<usize>();
 
+mod change;
+
+pub use change::Change;
+
 type Link = Option<Arc<Node>>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     vma: Arc<Vma>,
     left: Link,
@@ -261,9 +265,25 @@ impl Tree {
         })
     }
 
-    /// The areas that have some of `flags`, in order. Finding one takes logarithmic time, however many others there are.
-    pub fn with_flags(&self, flags: VmaFlags) -> impl Iterator<Item = &Arc<Vma>> {
-        let mut next = flagged(&self.0, flags, UserAddr::NULL);
+    /// Calls `visit` with each area in order, in time that does not depend on where it stands.
+    pub fn visit(&self, mut visit: impl FnMut(&Vma)) {
+        visit_below(&self.0, &mut visit);
+    }
+
+    /// Whether some area has some of `flags`; in constant time.
+    #[must_use]
+    pub fn has_flags(&self, flags: VmaFlags) -> bool {
+        self.0.as_ref().is_some_and(|node| node.flags.intersects(flags))
+    }
+
+    /// The areas that end above `address` and have some of `flags`, in order. Finding one takes logarithmic time, however many
+    /// others there are.
+    pub fn with_flags(
+        &self,
+        flags: VmaFlags,
+        address: UserAddr,
+    ) -> impl Iterator<Item = &Arc<Vma>> {
+        let mut next = flagged(&self.0, flags, address);
         core::iter::from_fn(move || {
             let vma = next?;
             next = flagged(&self.0, flags, vma.end());
@@ -325,17 +345,6 @@ impl Tree {
         self.0 = join(low, Arc::new(vma), high);
     }
 
-    /// Replaces every area inside `range` by what `change` makes of its part there. Returns the old parts.
-    pub fn update(&mut self, range: Range, change: impl Fn(&mut Vma)) -> Self {
-        let removed = self.remove(range);
-        for part in removed.iter() {
-            let mut vma = Vma::clone(part);
-            change(&mut vma);
-            self.insert(vma);
-        }
-        removed
-    }
-
     /// The highest hole of at least `size` bytes between `floor` and `ceiling`, by its end.
     #[must_use]
     pub(super) fn highest_gap(
@@ -346,6 +355,13 @@ impl Tree {
     ) -> Option<UserAddr> {
         highest_gap(&self.0, size, floor, ceiling)
     }
+}
+
+fn visit_below(link: &Link, visit: &mut impl FnMut(&Vma)) {
+    let Some(node) = link else { return };
+    visit_below(&node.left, visit);
+    visit(&node.vma);
+    visit_below(&node.right, visit);
 }
 
 /// The lowest area of `link` that ends above `address` and has some of `flags`.

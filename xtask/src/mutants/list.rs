@@ -295,7 +295,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "I12: fork empties shared tables in place",
         file: "mm/src/space/fork.rs",
-        text: "                cursor.own_edges(vma.range)?;\n",
+        text: "            cursor.own_edges(vma.range)?;\n",
         instead: "",
         killer: killer(Simulation, "basics", "advice_for_fork_is_followed"),
     },

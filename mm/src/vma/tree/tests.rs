@@ -49,7 +49,17 @@ proptest! {
                     drop(tree.remove(range));
                     tree.insert(area(range, kind == 1));
                 }
-                _ => drop(tree.update(range, |vma| vma.protection = Protection::READ)),
+                _ => {
+                    let met: Vec<Vma> =
+                        tree.overlapping(range).filter_map(|vma| vma.cut(&range)).collect();
+                    let change = Change::Protect(Protection::READ);
+                    for part in met.into_iter().filter(|part| !change.is_done(part)) {
+                        let changed = change.applied(part);
+                        let expected = tree.len_after(&changed);
+                        tree.replace(changed);
+                        prop_assert_eq!(tree.len(), expected);
+                    }
+                }
             }
             for page in &mut pages[first as usize..(first + length) as usize] {
                 *page = match kind {
@@ -103,7 +113,7 @@ proptest! {
             tree.insert(Vma { flags, ..area(range, true) });
         }
         for wanted in [VmaFlags::LOCKED, VmaFlags::NO_FORK, VmaFlags::NO_FORK | VmaFlags::HEAP] {
-            let found: Vec<Range> = tree.with_flags(wanted).map(|vma| vma.range).collect();
+            let found: Vec<Range> = tree.with_flags(wanted, UserAddr::NULL).map(|vma| vma.range).collect();
             let expected: Vec<Range> =
                 tree.iter().filter(|vma| vma.flags.intersects(wanted)).map(|vma| vma.range).collect();
             prop_assert_eq!(found, expected);
