@@ -259,6 +259,9 @@ fn mincore(caller: &mut Caller<'_>, start: u64, length: u64, vector: UserAddr) -
     let mut done = 0;
     while done < pages {
         let count = (pages - done).min(CHUNK);
+        if caller.thread.has_fatal_signal() {
+            return Err(Errno::EINTR);
+        }
         present.clear();
         present.resize(count, 0);
         let from = start.checked_add(done as u64 * PAGE).ok_or(Errno::ENOMEM)?;

@@ -85,11 +85,12 @@ impl Memory {
         self.huge_pages.load(Ordering::Relaxed)
     }
 
-    /// A huge page of zeros for a user.
+    /// A huge page of zeros for a user. Clearing it takes long, so no lock is held and preemption is on.
     ///
     /// # Errors
     /// [`OutOfMemory`] when no such block is free: the caller makes do with single frames.
     pub(crate) fn alloc_huge(&'static self) -> Result<HugePage, OutOfMemory> {
+        debug_assert_eq!(arch::preempt::count(), 0, "2 MiB are cleared under a lock");
         self.maybe_fail()?;
         if self.spare(Urgency::User) < FRAMES {
             return Err(OutOfMemory);

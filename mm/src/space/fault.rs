@@ -8,6 +8,7 @@ use arch::addr::{Frame, PAGE_SIZE, UserAddr, VirtAddr};
 use arch::context::Access;
 use arch::paging::{Entry, EntryFlags};
 
+use super::fault_huge::{Huge, Want};
 use super::{AddressSpace, Limits, STACK_GUARD_GAP};
 use crate::counters::add;
 use crate::error::FaultError;
@@ -80,6 +81,7 @@ impl AddressSpace {
         let address = address.to_user().filter(|address| *address < UserAddr::END);
         let address = address.ok_or(FaultError::MapErr)?;
         add(&self.memory.count().faults, 1);
+        let mut want = Want::Huge;
         loop {
             let mut gather = self.gather();
             let state = self.state.read();
@@ -91,15 +93,23 @@ impl AddressSpace {
             if !permits(vma.protection, access) {
                 return Err(FaultError::AccErr);
             }
-            let outcome = self.resolve(vma, address, access, &mut gather);
+            let outcome = self.resolve(vma, address, access, want, &mut gather);
             let stale = gather.flush();
             drop(state);
             // Freeing what the copied tables led to may take long.
             drop(stale);
-            if outcome == Err(FaultError::NoMemory) {
-                add(&self.memory.count().faults_out_of_memory, 1);
+            match outcome {
+                Ok(Some(resolved)) => return Ok(resolved),
+                Ok(None) => match self.supply_huge(address, access) {
+                    Some(resolved) => return Ok(resolved),
+                    None => want = Want::Small,
+                },
+                Err(error) => {
+                    let out_of_memory = error == FaultError::NoMemory;
+                    add(&self.memory.count().faults_out_of_memory, u64::from(out_of_memory));
+                    return Err(error);
+                }
             }
-            return outcome;
         }
     }
 
@@ -112,18 +122,22 @@ impl AddressSpace {
         self.handle_fault(address.to_virt(), Access::Write, limits).map(|_| ())
     }
 
+    /// Resolves the fault, or says by `None` that it is to be resolved by a fresh huge page, which is not made under the lock.
     fn resolve(
         &self,
         vma: &Vma,
         address: UserAddr,
         access: Access,
+        want: Want,
         gather: &mut Gather<'_>,
-    ) -> Result<Resolved, FaultError> {
+    ) -> Result<Option<Resolved>, FaultError> {
         let mut cursor = Cursor::new(self.memory, self.root, gather).marking(&self.used);
-        if self.may_be_huge(vma)
-            && let Some(resolved) = self.resolve_huge(&mut cursor, vma, address, access)?
-        {
-            return Ok(resolved);
+        if self.may_be_huge(vma) {
+            match self.resolve_huge(&mut cursor, vma, address, access)? {
+                Huge::Resolved(resolved) => return Ok(Some(resolved)),
+                Huge::Fits if want == Want::Huge => return Ok(None),
+                Huge::Fits | Huge::Unfit => {}
+            }
         }
         let Some(path) = cursor.own_path(address, Missing::Create)? else {
             return Err(FaultError::NoMemory);
@@ -137,7 +151,7 @@ impl AddressSpace {
             let seen = table(path.leaf()).load(at);
             let step = self.plan(vma, address, access, seen)?;
             if let Some(resolved) = self.commit(&mut cursor, &path, vma, address, seen, step) {
-                return Ok(resolved);
+                return Ok(Some(resolved));
             }
         }
     }
@@ -291,7 +305,7 @@ impl AddressSpace {
 }
 
 /// Whether `protection` permits `access`. The processor cannot permit writing or executing without reading.
-fn permits(protection: Protection, access: Access) -> bool {
+pub(super) fn permits(protection: Protection, access: Access) -> bool {
     match access {
         Access::Read => !protection.is_empty(),
         Access::Write => protection.contains(Protection::WRITE),

@@ -3,13 +3,16 @@
 //! What does not fit is left to the faults of single pages: areas whose edges cut the aligned 2 MiB, memory without a free block, a
 //! place where a table stands already, and the write to a huge page that others share, which splits it so that one
 //! page is copied and not 512.
+//!
+//! A fresh huge page is made without the space's lock, for clearing it takes long: the fault that finds room for one lets go of the
+//! lock, makes it, and looks again.
 
 use arch::addr::UserAddr;
 use arch::context::Access;
 use arch::paging::EntryFlags;
 
 use super::AddressSpace;
-use super::fault::Resolved;
+use super::fault::{Resolved, permits};
 use crate::counters::add;
 use crate::error::FaultError;
 use crate::memory::HugePolicy;
@@ -18,6 +21,26 @@ use crate::table::cursor::{Cursor, Missing, Path};
 use crate::table::entry::{index, is_empty};
 use crate::table::huge::{HUGE_BYTES, HUGE_LEVEL, huge_range};
 use crate::vma::{Vma, VmaFlags};
+
+/// What a fault is to be resolved by if it has the choice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Want {
+    /// A huge page.
+    Huge,
+    /// A single page: there is no huge one to be had.
+    Small,
+}
+
+/// What a look for huge pages found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Huge {
+    /// A huge page, which the access may use now.
+    Resolved(Resolved),
+    /// Nothing, with room for a huge page.
+    Fits,
+    /// A place for single pages.
+    Unfit,
+}
 
 impl AddressSpace {
     /// Whether faults in `vma` look for huge pages at all.
@@ -36,7 +59,7 @@ impl AddressSpace {
         self.may_be_huge(vma) && anonymous && fits
     }
 
-    /// Resolves a fault by a huge page; `None` if it is to be resolved by a single one.
+    /// Resolves a fault in a huge page that is there.
     #[cold]
     pub(super) fn resolve_huge(
         &self,
@@ -44,44 +67,49 @@ impl AddressSpace {
         vma: &Vma,
         address: UserAddr,
         access: Access,
-    ) -> Result<Option<Resolved>, FaultError> {
-        if !is_inside(vma, address) || vma.is_shared() || vma.object_at(vma.start()).is_some() {
-            return Ok(None);
+    ) -> Result<Huge, FaultError> {
+        if !takes_huge(vma, address) {
+            return Ok(Huge::Unfit);
         }
         let Some(path) = cursor.own_down_to(HUGE_LEVEL, address, Missing::Create)? else {
-            return Ok(None);
+            return Ok(Huge::Unfit);
         };
         let entry = cursor.huge_slot(&path, address);
         if is_empty(entry) {
-            return Ok(self.supply_huge(cursor, &path, vma, address));
+            let never = self.memory.huge_policy() == HugePolicy::Never;
+            return Ok(if never { Huge::Unfit } else { Huge::Fits });
         }
         if !entry.is_huge() {
-            return Ok(None);
+            return Ok(Huge::Unfit);
         }
         if access != Access::Write || entry.is_writable() {
             if cursor.restored == 0 {
                 add(&self.memory.count().spurious_faults, 1);
             }
-            return Ok(Some(Resolved::Permitted));
+            return Ok(Huge::Resolved(Resolved::Permitted));
         }
-        Ok(self.regain_huge(&path, address))
+        Ok(self.regain_huge(&path, address).map_or(Huge::Unfit, Huge::Resolved))
     }
 
-    /// Maps a fresh huge page, unless there is none to be had or another thread was first. Also for reading: who asks for huge
-    /// pages gets more from one that is there than from a small page of zeros in its place.
-    fn supply_huge(
-        &self,
-        cursor: &mut Cursor<'_, '_>,
-        path: &Path,
-        vma: &Vma,
-        address: UserAddr,
-    ) -> Option<Resolved> {
-        if self.memory.huge_policy() == HugePolicy::Never {
-            return None;
-        }
-        // Cleared before the table's lock is taken.
+    /// Maps a fresh huge page, unless there is none to be had or the place has changed meanwhile. Also for reading: who asks for
+    /// huge pages gets more from one that is there than from a small page of zeros in its place.
+    #[cold]
+    pub(super) fn supply_huge(&self, address: UserAddr, access: Access) -> Option<Resolved> {
         let page = self.memory.alloc_huge().ok()?;
-        cursor.install_huge(path, address, page, vma.protection).then_some(Resolved::Supplied)
+        let mut gather = self.gather();
+        let state = self.state.read();
+        let vma = state.areas.find(address).filter(|vma| {
+            permits(vma.protection, access) && self.may_be_huge(vma) && takes_huge(vma, address)
+        });
+        let installed = vma.is_some_and(|vma| {
+            let mut cursor = Cursor::new(self.memory, self.root, &mut gather).marking(&self.used);
+            let path = cursor.own_down_to(HUGE_LEVEL, address, Missing::Create).ok().flatten();
+            path.is_some_and(|path| cursor.install_huge(&path, address, page, vma.protection))
+        });
+        let stale = gather.flush();
+        drop(state);
+        drop(stale);
+        installed.then_some(Resolved::Supplied)
     }
 
     /// Lets writes to a huge page through if nobody else has it any more.
@@ -97,6 +125,11 @@ impl AddressSpace {
         add(&self.memory.count().sole_owner_huge_pages, 1);
         Some(Resolved::Permitted)
     }
+}
+
+/// Whether the place of `address` in `vma` may have a huge page.
+fn takes_huge(vma: &Vma, address: UserAddr) -> bool {
+    is_inside(vma, address) && !vma.is_shared() && vma.object_at(vma.start()).is_none()
 }
 
 /// Whether all of the huge page that `address` would lie in belongs to `vma`.
