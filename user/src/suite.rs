@@ -39,6 +39,7 @@ mod limits;
 mod links;
 mod listings;
 mod locking;
+mod many_areas;
 mod memory;
 mod mounts;
 mod moving;
@@ -103,6 +104,7 @@ const AREAS: &[Area] = &[
     exec_formats::AREA,
     memory::AREA,
     leaving::AREA,
+    many_areas::AREA,
     moving::AREA,
     advice::AREA,
     huge::AREA,

@@ -51,10 +51,11 @@ impl Walk {
     /// Recursion is as deep as the tree: three calls.
     fn below(&mut self, node: Frame, level: u32, range: Range) {
         for part in parts(range, level) {
+            if self.end.is_some() {
+                return;
+            }
             if self.left == 0 && part.range.start() > range.start() {
                 self.end = Some(part);
-            }
-            if self.end.is_some() {
                 return;
             }
             self.look(1);
