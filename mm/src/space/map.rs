@@ -203,24 +203,18 @@ impl AddressSpace {
     }
 
     fn check_limits(&self, state: &State, vma: &Vma, limits: &Limits) -> Result<(), MmError> {
-        let bytes = vma.range.bytes();
+        // As on Linux, one more than the limit can come to be, and what is cut makes more: see `clear`.
+        if state.areas.len() > MAX_AREAS || self.is_overcommitted(vma) {
+            return Err(MmError::NoMemory);
+        }
+        // What is replaced matters only where there is too much without it.
+        if state.totals.check_with(vma, &Totals::default(), limits).is_ok() {
+            return Ok(());
+        }
         let mut replaced = Totals::default();
         let overlapping = state.areas.overlapping(vma.range);
         overlapping.filter_map(|old| old.cut(&vma.range)).for_each(|old| replaced.add(&old));
-        let totals = &state.totals;
-        // As on Linux, one more than the limit can come to be, and what is cut makes more: see `clear`.
-        if state.areas.len() > MAX_AREAS
-            || totals.mapped - replaced.mapped + bytes > limits.address_space
-            || vma.is_data() && totals.data - replaced.data + bytes > limits.data
-            || self.is_overcommitted(vma)
-        {
-            return Err(MmError::NoMemory);
-        }
-        let locked = vma.flags.contains(VmaFlags::LOCKED);
-        if locked && totals.locked - replaced.locked + bytes > limits.locked {
-            return Err(MmError::LockLimit);
-        }
-        Ok(())
+        state.totals.check_with(vma, &replaced, limits)
     }
 
     /// A promise that obviously cannot be kept is refused (`vm.overcommit_memory` 0).
@@ -228,6 +222,23 @@ impl AddressSpace {
         vma.is_data()
             && !vma.flags.contains(VmaFlags::NO_RESERVE)
             && vma.range.pages() > self.memory.total_frames()
+    }
+}
+
+impl Totals {
+    /// Whether `vma` may come in place of what has the sums `replaced`.
+    fn check_with(&self, vma: &Vma, replaced: &Self, limits: &Limits) -> Result<(), MmError> {
+        let bytes = vma.range.bytes();
+        if self.mapped - replaced.mapped + bytes > limits.address_space
+            || vma.is_data() && self.data - replaced.data + bytes > limits.data
+        {
+            return Err(MmError::NoMemory);
+        }
+        let locked = vma.flags.contains(VmaFlags::LOCKED);
+        if locked && self.locked - replaced.locked + bytes > limits.locked {
+            return Err(MmError::LockLimit);
+        }
+        Ok(())
     }
 }
 
