@@ -9,8 +9,8 @@ use arch::time::Nanos;
 use proptest::prelude::*;
 use sched::policy::POLICIES;
 use sched::{
-    Discipline, Leave, Parameters, ParkMode, Phase, Reservation, Schedulable, Scheduler, Switch,
-    Switched, TaskCore, WakeMask,
+    Discipline, Leave, Parameters, ParkMode, Phase, Resched, Reservation, Schedulable, Scheduler,
+    Switch, Switched, TaskCore, WakeMask,
 };
 
 const CPU: CpuId = CpuId::BOOT;
@@ -41,6 +41,8 @@ struct Machine {
     running: Arc<Task>,
     periodic: Vec<Periodic>,
     now: u64,
+    /// When the timer fires. It is set where a kernel sets it: when the CPU looks.
+    timer: u64,
 }
 
 impl Machine {
@@ -48,7 +50,7 @@ impl Machine {
         let scheduler = Scheduler::new(1, &POLICIES[0]);
         let idle = make(&scheduler);
         scheduler.bring_online(CPU, Arc::clone(&idle), Nanos::ZERO);
-        Self { scheduler, running: idle, periodic: Vec::new(), now: 1 }
+        Self { scheduler, running: idle, periodic: Vec::new(), now: 1, timer: u64::MAX }
     }
 
     /// Adds a task that reserves `runtime` of each `period` and uses `demand` (microseconds).
@@ -63,7 +65,8 @@ impl Machine {
         if self.scheduler.set_parameters(&task, parameters, now, CPU).is_err() {
             return false;
         }
-        let _ = self.scheduler.spawn(&task, now, CPU);
+        let resched = self.scheduler.spawn(&task, now, CPU);
+        self.carry_out(resched);
         self.periodic.push(Periodic {
             task,
             period: period * MICROSECOND,
@@ -79,7 +82,18 @@ impl Machine {
     /// Adds a task of the fair class that never sleeps.
     fn add_hog(&mut self) {
         let hog = make(&self.scheduler);
-        let _ = self.scheduler.spawn(&hog, Nanos(self.now), CPU);
+        let resched = self.scheduler.spawn(&hog, Nanos(self.now), CPU);
+        self.carry_out(resched);
+    }
+
+    fn carry_out(&mut self, resched: Resched) {
+        if resched != Resched::No {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        self.timer = self.scheduler.deadline(CPU).0;
     }
 
     fn switch(&mut self, leave: Leave) {
@@ -91,6 +105,7 @@ impl Machine {
             self.running = next;
             let _ = self.scheduler.finish_switch(previous, fate, now, CPU);
         }
+        self.look();
     }
 
     fn current(&mut self) -> Option<&mut Periodic> {
@@ -106,7 +121,7 @@ impl Machine {
             let finish = self.current().map_or(u64::MAX, |job| job.left);
             let release =
                 self.periodic.iter().map(|task| task.released + task.period).min().unwrap_or(end);
-            let tick = self.scheduler.deadline(CPU).0.max(self.now + 1);
+            let tick = self.timer.max(self.now + 1);
             let next = end.min(release).min(tick).min(self.now.saturating_add(finish));
             let span = next.saturating_sub(self.now);
             self.now = next;
@@ -118,14 +133,16 @@ impl Machine {
                 }
             }
             self.release();
-            if self.scheduler.deadline(CPU).0 <= self.now {
+            if self.timer <= self.now {
                 let _ = self.scheduler.tick(CPU, Nanos(self.now));
+                self.look();
             }
         }
     }
 
     /// Begins the periods that begin now.
     fn release(&mut self) {
+        let mut is_told = false;
         for task in &mut self.periodic {
             if self.now < task.released + task.period {
                 continue;
@@ -135,8 +152,13 @@ impl Machine {
             task.released += task.period;
             task.left += task.demand;
             if task.task.0.park.phase() == Phase::Parked {
-                let _ = self.scheduler.wake(&task.task, WakeMask::EVENT, Nanos(self.now), CPU);
+                let now = Nanos(self.now);
+                let resched = self.scheduler.wake(&task.task, WakeMask::EVENT, now, CPU);
+                is_told |= resched != Resched::No;
             }
+        }
+        if is_told {
+            self.look();
         }
     }
 }

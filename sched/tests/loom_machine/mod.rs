@@ -2,6 +2,7 @@
 //!
 //! All of it is the scheduler's own code, its spin locks included (`arch::sync` hands them to loom). The models are small and
 //! their preemptions bounded, as real code has many steps.
+#![allow(dead_code, reason = "each model uses some of it")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
