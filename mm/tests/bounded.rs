@@ -228,7 +228,8 @@ fn at_the_limit_only_cuts_are_refused() {
     space.map(&request, &Limits::NONE).expect("mapped");
     // Each call cuts what is left in two.
     let cut = |page: u64| {
-        let protection = if page % 2 == 0 { Protection::READ } else { Protection::EXECUTE };
+        let even = page.is_multiple_of(2);
+        let protection = if even { Protection::READ } else { Protection::EXECUTE };
         space.protect(at(BASE + page * PAGE), (pages - page) * PAGE, protection)
     };
     let refused = (1..pages).find_map(|page| cut(page).err());
