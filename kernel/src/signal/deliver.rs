@@ -8,18 +8,18 @@ use alloc::sync::Arc;
 use core::ops::ControlFlow;
 
 use arch::context::UserContext;
-use signals::StopNews;
+use arch::sync::{Irq, SpinGuard};
 use signals::duty::{self, Duty};
 
-use super::action::ActionFlags;
+use super::action::{Action, ActionFlags};
 use super::choose::{Disposition, Source, dispose};
-use super::handler::{self, Delivery};
+use super::handler;
 use super::info::SignalInfo;
 use super::number::{DefaultAction, Signal, SignalSet};
 use super::restart::{Before, Outcome, decide};
 use super::state::ProcessSignals;
 use super::{mask, stop, timers};
-use crate::coredump::gather::{self, Gathering};
+use crate::coredump::gather;
 use crate::coredump::{self, Aftermath, Registers};
 use crate::errno::Errno;
 use crate::task::{CoreFile, ExitStatus, Thread, family, notify};
@@ -54,31 +54,6 @@ impl Interrupted {
     }
 }
 
-/// What one round found.
-enum Found {
-    Nothing,
-    /// A signal without effect.
-    Ignored,
-    Handler(Delivery),
-    /// A stop signal; the process does not stop if `unless_orphaned` and its group is.
-    StopSignal {
-        signal: Signal,
-        unless_orphaned: bool,
-    },
-    /// The thread owes a group stop.
-    Stop,
-    /// The parent is to be told.
-    Announcement(StopNews),
-    /// The process ends by this signal.
-    Fatal(Signal, SignalInfo),
-    /// The process ends, and its core file is to hold the thread's registers.
-    Dump(Arc<Gathering>),
-    /// The process is ending.
-    ProcessEnds(ExitStatus),
-    /// The thread is ending.
-    ThreadEnds(ExitStatus),
-}
-
 /// How the calling thread is to end. It leaves all its frames first, so that nothing they hold is lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
@@ -110,46 +85,104 @@ pub fn deliver(
     }
 }
 
+/// Acts on the next thing that the thread has to do.
 fn deliver_one(
     thread: &Arc<Thread>,
     context: &mut UserContext,
     interrupted: &mut Option<Interrupted>,
 ) -> ControlFlow<Ending> {
-    match take(thread) {
-        Found::Nothing | Found::Ignored => (),
-        Found::Handler(delivery) => {
-            if let Some(call) = interrupted.take() {
-                let restarting = delivery.action.flags.contains(ActionFlags::RESTART);
-                let before =
-                    if restarting { Before::RestartingHandler } else { Before::OtherHandler };
-                call.settle(before, context);
-            }
-            let number = delivery.signal.number().into();
-            trace::record(Event::SignalDeliver, thread.tid(), number, 0);
-            handler::start(thread, context, &delivery);
-        }
-        Found::StopSignal { signal, unless_orphaned } => {
-            let family = family::lock();
-            if !unless_orphaned || !family::is_in_orphaned_group(thread.process(), &family) {
-                signals::stop::begin(&mut *thread.process().signals(), signal);
-            }
-        }
-        Found::Stop => stop::park(thread),
-        Found::Announcement(news) => {
-            notify::stopped_or_continued(thread.process(), news, &family::lock());
-        }
-        Found::Fatal(signal, info) => {
-            let registers = Registers { context, interrupted: *interrupted };
-            return ControlFlow::Break(end_by(thread, registers, signal, &info));
-        }
-        Found::Dump(gathering) => {
+    let mut state = thread.process().signals();
+    match duty::next(&mut *state, thread) {
+        Duty::Signals => return deliver_signal(thread, state, context, interrupted),
+        Duty::EndProcess(status) => {
+            let (true, Some(dump)) = (state.of(thread).owes_registers, &state.dump) else {
+                return ControlFlow::Break(Ending::Process(status));
+            };
+            let gathering = dump.gathering().clone();
+            drop(state);
             let registers = Registers { context, interrupted: *interrupted };
             gather::attend(thread, registers, &gathering);
         }
-        Found::ProcessEnds(status) => return ControlFlow::Break(Ending::Process(status)),
-        Found::ThreadEnds(status) => return ControlFlow::Break(Ending::Thread(status)),
+        Duty::EndThread(status) => return ControlFlow::Break(Ending::Thread(status)),
+        Duty::Announce(news) => {
+            drop(state);
+            notify::stopped_or_continued(thread.process(), news, &family::lock());
+        }
+        Duty::Park => {
+            drop(state);
+            stop::park(thread);
+        }
     }
     ControlFlow::Continue(())
+}
+
+/// Takes the next signal and acts on it.
+fn deliver_signal(
+    thread: &Arc<Thread>,
+    mut state: SpinGuard<'_, ProcessSignals, Irq>,
+    context: &mut UserContext,
+    interrupted: &mut Option<Interrupted>,
+) -> ControlFlow<Ending> {
+    if let Some((signal, info)) = state.of(thread).fatal_fault {
+        drop(state);
+        let registers = Registers { context, interrupted: *interrupted };
+        return ControlFlow::Break(end_by(thread, registers, signal, &info));
+    }
+    let blocked = state.of(thread).blocked;
+    let Some((signal, mut info)) = dequeue(&mut state, thread, blocked) else {
+        state.refresh(thread);
+        return ControlFlow::Continue(());
+    };
+    let action = state.actions.get(signal);
+    match dispose(signal, &action, state.protection) {
+        Disposition::Ignore => state.refresh(thread),
+        Disposition::Deliver(_) => {
+            if action.flags.contains(ActionFlags::RESET_HANDLER) {
+                state.actions.reset_handler(signal);
+            }
+            let interruption = handler::Interruption::begin(&mut state, thread, signal, &action);
+            drop(state);
+            timers::note_delivery(thread.process(), &mut info);
+            settle_for_handler(interrupted, &action, context);
+            trace::record(Event::SignalDeliver, thread.tid(), signal.number().into(), 0);
+            interruption.start(thread, context, signal, &info, &action);
+        }
+        disposition @ (Disposition::Stop | Disposition::StopUnlessOrphaned) => {
+            state.stop.permit();
+            state.refresh(thread);
+            drop(state);
+            begin_stop(thread, signal, disposition);
+        }
+        Disposition::Terminate | Disposition::DumpCore => {
+            state.refresh(thread);
+            drop(state);
+            let registers = Registers { context, interrupted: *interrupted };
+            return ControlFlow::Break(end_by(thread, registers, signal, &info));
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// Settles the call that the handler of `action` interrupts.
+fn settle_for_handler(
+    interrupted: &mut Option<Interrupted>,
+    action: &Action,
+    context: &mut UserContext,
+) {
+    if let Some(call) = interrupted.take() {
+        let restarting = action.flags.contains(ActionFlags::RESTART);
+        let before = if restarting { Before::RestartingHandler } else { Before::OtherHandler };
+        call.settle(before, context);
+    }
+}
+
+/// Begins the stop that `signal` asks for, unless the disposition spares orphaned groups and the process is in one.
+fn begin_stop(thread: &Thread, signal: Signal, disposition: Disposition) {
+    let family = family::lock();
+    if disposition == Disposition::Stop || !family::is_in_orphaned_group(thread.process(), &family)
+    {
+        signals::stop::begin(&mut *thread.process().signals(), signal);
+    }
 }
 
 /// How the calling thread ends, whose process is to end by `signal`; after it has written a core file if one is due.
@@ -165,62 +198,6 @@ fn end_by(
     match coredump::dump(thread, registers, signal, info) {
         Aftermath::ProcessEnds(status) => Ending::Process(status),
         Aftermath::ThreadEnds(status) => Ending::Thread(status),
-    }
-}
-
-/// Takes the next thing to act on.
-#[inline(always)]
-fn take(thread: &Thread) -> Found {
-    let mut state = thread.process().signals();
-    match duty::next(&mut *state, thread) {
-        Duty::EndProcess(status) => {
-            return match (state.of(thread).owes_registers, &state.dump) {
-                (true, Some(dump)) => Found::Dump(dump.gathering().clone()),
-                _ => Found::ProcessEnds(status),
-            };
-        }
-        Duty::EndThread(status) => return Found::ThreadEnds(status),
-        Duty::Announce(news) => return Found::Announcement(news),
-        Duty::Park => return Found::Stop,
-        Duty::Signals => (),
-    }
-    if let Some((signal, info)) = state.of(thread).fatal_fault {
-        return Found::Fatal(signal, info);
-    }
-    let mut found = take_signal(&mut state, thread);
-    if let Found::Handler(Delivery { info, .. }) = &mut found {
-        // The start of the handler changes the mask, and refreshes the thread's attention then.
-        drop(state);
-        timers::note_delivery(thread.process(), info);
-    } else {
-        state.refresh(thread);
-    }
-    found
-}
-
-#[inline(always)]
-fn take_signal(state: &mut ProcessSignals, thread: &Thread) -> Found {
-    let blocked = state.of(thread).blocked;
-    let Some((signal, info)) = dequeue(state, thread, blocked) else { return Found::Nothing };
-    let action = state.actions.get(signal);
-    let protection = state.protection;
-    match dispose(signal, &action, protection) {
-        Disposition::Ignore => Found::Ignored,
-        Disposition::Deliver(action) => {
-            if action.flags.contains(ActionFlags::RESET_HANDLER) {
-                state.actions.reset_handler(signal);
-            }
-            let own = state.of(thread);
-            let mask = own.restored.unwrap_or(own.blocked);
-            let (stack, fault) = (own.stack, own.fault);
-            Found::Handler(Delivery { signal, info, action, mask, stack, fault })
-        }
-        disposition @ (Disposition::Stop | Disposition::StopUnlessOrphaned) => {
-            state.stop.permit();
-            let unless_orphaned = disposition == Disposition::StopUnlessOrphaned;
-            Found::StopSignal { signal, unless_orphaned }
-        }
-        Disposition::Terminate | Disposition::DumpCore => Found::Fatal(signal, info),
     }
 }
 

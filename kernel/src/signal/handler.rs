@@ -1,4 +1,4 @@
-//! Starting a handler and coming back from it: [`start`] and [`sigreturn`].
+//! Starting a handler and coming back from it: [`Interruption`] and [`sigreturn`].
 //!
 //! The bytes are made and read in [`super::frame`]; here they are copied to and from the user stack, the extended
 //! registers are saved to it, reset and loaded from it, and masks change. A frame that cannot be written is a SIGSEGV for
@@ -18,70 +18,98 @@ use super::frame::parse::restore;
 use super::frame::{ExtendedLayout, Head};
 use super::info::SignalInfo;
 use super::number::{Signal, SignalSet};
+use super::state::ProcessSignals;
 use super::{mask, send};
 use crate::errno::{Errno, Result};
 use crate::memory::user::{self, UserPtr};
 use crate::task::Thread;
 
-/// A signal that was taken for its handler, and what the frame shows of the thread that takes it.
-#[derive(Debug)]
-pub(super) struct Delivery {
-    /// The signal.
-    pub signal: Signal,
-    /// Its information.
-    pub info: SignalInfo,
-    /// Its action.
-    pub action: Action,
+/// What the start of a handler changes of its thread, as it was: what the frame holds for sigreturn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interruption {
     /// The mask that sigreturn restores.
-    pub mask: SignalSet,
-    /// The alternate stack.
-    pub stack: AlternateStack,
-    /// The last fault.
-    pub fault: FaultRecord,
+    mask: SignalSet,
+    blocked: SignalSet,
+    restored: Option<SignalSet>,
+    stack: AlternateStack,
+    fault: FaultRecord,
 }
 
-/// Makes `thread`, the calling one, run the handler for `delivery` when it goes to user mode.
-pub(super) fn start(thread: &Arc<Thread>, context: &mut UserContext, delivery: &Delivery) {
-    let Delivery { signal, action, .. } = delivery;
-    match write_frame(context, delivery) {
-        Ok(start) => start.apply(context),
-        Err(_) if *signal == Signal::SIGSEGV => return send::force_fatal(thread, *signal),
-        Err(_) => {
-            let info = SignalInfo::kernel(Signal::SIGSEGV);
-            return send::force(thread, Signal::SIGSEGV, info);
+impl Interruption {
+    /// Makes mask and alternate stack of `thread`, the calling one, those of the handler of `action` for `signal`, under
+    /// the lock under which the signal was taken.
+    pub fn begin(
+        state: &mut ProcessSignals,
+        thread: &Thread,
+        signal: Signal,
+        action: &Action,
+    ) -> Self {
+        let own = state.of_mut(thread);
+        let restored = own.restored.take();
+        thread.set_restores_mask(false);
+        let (blocked, stack, fault) = (own.blocked, own.stack, own.fault);
+        if stack.disarms_itself() {
+            own.stack = AlternateStack::NONE;
+        }
+        let mut during = blocked.union(action.mask);
+        if !action.flags.contains(ActionFlags::NO_DEFER) {
+            during.insert(signal);
+        }
+        mask::set(state, thread, during);
+        Self { mask: restored.unwrap_or(blocked), blocked, restored, stack, fault }
+    }
+
+    /// Makes `thread` run the handler when it goes to user mode. If that cannot be, the thread is as it was, and takes a
+    /// SIGSEGV instead.
+    pub fn start(
+        &self,
+        thread: &Arc<Thread>,
+        context: &mut UserContext,
+        signal: Signal,
+        info: &SignalInfo,
+        action: &Action,
+    ) {
+        let request = Request {
+            signal,
+            info,
+            action,
+            mask: self.mask,
+            stack: &self.stack,
+            context,
+            layout: layout(),
+            fault: self.fault,
+        };
+        match write_frame(&request) {
+            Ok(start) => start.apply(context),
+            Err(_) => {
+                self.take_back(thread);
+                if signal == Signal::SIGSEGV {
+                    send::force_fatal(thread, signal);
+                } else {
+                    let info = SignalInfo::kernel(Signal::SIGSEGV);
+                    send::force(thread, Signal::SIGSEGV, info);
+                }
+            }
         }
     }
-    let mut state = thread.process().signals();
-    let own = state.of_mut(thread);
-    own.restored = None;
-    thread.set_restores_mask(false);
-    let mut blocked = own.blocked.union(action.mask);
-    if !action.flags.contains(ActionFlags::NO_DEFER) {
-        blocked.insert(*signal);
+
+    #[cold]
+    fn take_back(&self, thread: &Thread) {
+        let mut state = thread.process().signals();
+        let own = state.of_mut(thread);
+        own.stack = self.stack;
+        own.restored = self.restored;
+        thread.set_restores_mask(self.restored.is_some());
+        mask::set(&mut state, thread, self.blocked);
     }
-    if own.stack.disarms_itself() {
-        own.stack = AlternateStack::NONE;
-    }
-    mask::set(&mut state, thread, blocked);
 }
 
 /// Writes the frame and returns how the handler starts; the extended registers are fresh then.
 ///
 /// # Errors
 /// `EFAULT`: the signal cannot be delivered.
-fn write_frame(context: &UserContext, delivery: &Delivery) -> Result<Start> {
-    let Delivery { signal, info, action, mask, stack, fault } = delivery;
-    let request = Request {
-        signal: *signal,
-        info,
-        action,
-        mask: *mask,
-        stack,
-        context,
-        layout: layout(),
-        fault: *fault,
-    };
-    let frame = build(&request).ok_or(Errno::EFAULT)?;
+fn write_frame(request: &Request<'_>) -> Result<Start> {
+    let frame = build(request).ok_or(Errno::EFAULT)?;
     frame.write(|address, bytes| {
         user::write_bytes(UserAddr::try_new(address).ok_or(Errno::EFAULT)?, bytes)
     })?;

@@ -24,7 +24,7 @@ use crate::coredump::gather;
 use crate::errno::{Errno, Result};
 use crate::task::family::FamilyGuard;
 use crate::task::group::ProcessGroup;
-use crate::task::{CoreFile, ExitStatus, Process, Thread, Tid};
+use crate::task::{CoreFile, ExitStatus, Process, Thread};
 use crate::trace::{self, Event};
 
 /// Sends `signal` to a process: any of its threads may take it.
@@ -160,12 +160,12 @@ fn post(
         }
         return Ok(());
     }
-    let subject = target.or(state.main_thread()).map_or(Tid::KERNEL, Thread::tid);
-    let whole_process = u64::from(target.is_none());
-    trace::record(Event::SignalSend, subject, signal.number().into(), whole_process);
     stop::cancel_opposites(state, signal);
+    let Some(judge) = target.or_else(|| state.main_thread()) else { return Ok(()) };
+    let whole_process = u64::from(target.is_none());
+    trace::record(Event::SignalSend, judge.tid(), signal.number().into(), whole_process);
     let handler = state.actions.handler(signal);
-    if is_discarded(state, target, signal, handler) {
+    if is_discarded(state, judge, signal, handler) {
         return Ok(());
     }
     if is_deadly(state, target, signal, handler) {
@@ -183,13 +183,7 @@ fn post(
 }
 
 /// Whether the signal has no effect on anybody. One that is blocked is kept: its action may change.
-fn is_discarded(
-    state: &ProcessSignals,
-    target: Option<&Thread>,
-    signal: Signal,
-    handler: Handler,
-) -> bool {
-    let Some(judge) = target.or_else(|| state.main_thread()) else { return true };
+fn is_discarded(state: &ProcessSignals, judge: &Thread, signal: Signal, handler: Handler) -> bool {
     if signal == Signal::SIGKILL || signal == Signal::SIGSTOP {
         return state.protection == Protection::Init;
     }
@@ -273,8 +267,9 @@ pub(crate) fn from_timer(
         return true;
     }
     stop::cancel_opposites(&mut *state, signal);
+    let Some(judge) = thread.or_else(|| state.main_thread()) else { return false };
     let handler = state.actions.handler(signal);
-    if is_discarded(&state, thread, signal, handler) {
+    if is_discarded(&state, judge, signal, handler) {
         return false;
     }
     if is_deadly(&state, thread, signal, handler) {

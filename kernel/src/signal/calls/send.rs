@@ -110,7 +110,8 @@ fn send_in_family(
         Target::Process(process) => process,
         Target::Thread(thread) => thread.process(),
     };
-    if !is_permitted(sender, process, signal, family) {
+    let is_own = core::ptr::eq(&raw const **sender.process(), process);
+    if !is_own && !is_permitted(sender, process, signal, family) {
         return Err(Errno::EPERM);
     }
     let Some(signal) = signal else { return Ok(()) };
@@ -128,17 +129,14 @@ fn send_in_family(
     }
 }
 
-/// Whether `sender` may send `signal` to `target` (kill(2)): it is the same process, or the user ids allow it, or it
-/// is SIGCONT within a session.
+/// Whether `sender` may send `signal` to `target`, another process (kill(2)): the user ids allow it, or it is SIGCONT
+/// within a session.
 fn is_permitted(
     sender: &Thread,
     target: &Process,
     signal: Option<Signal>,
     family: Option<&FamilyGuard>,
 ) -> bool {
-    if core::ptr::eq(&raw const **sender.process(), target) {
-        return true;
-    }
     if sender.credentials().may_signal(&target.credentials()) {
         return true;
     }
