@@ -88,3 +88,12 @@ pub enum Exit {
         vector: u8,
     },
 }
+
+/// How many kernel stacks there are.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StackUsage {
+    /// Stacks that have memory.
+    pub mapped: usize,
+    /// Of these, stacks that nobody has.
+    pub cached: usize,
+}

@@ -33,6 +33,25 @@ pub enum MachineEvent {
         /// 1 for a table whose entries map pages.
         level: u32,
     },
+    /// A shared page was copied because it was written.
+    FrameCopy {
+        /// Where it is mapped.
+        address: VirtAddr,
+    },
+    /// A fault gave write access back without a copy, because nobody shares any more.
+    SoleOwner {
+        /// Where it was.
+        address: VirtAddr,
+        /// Tables on the way there that are shared no more; 0 if it is the page alone.
+        tables: u32,
+    },
+    /// An address space was forked.
+    SpaceFork {
+        /// Entries of the root that both spaces have now.
+        entries: u32,
+        /// Pages below them.
+        pages: u64,
+    },
 }
 
 /// The functions that the machine layer calls. Registered once, by `arch::init`.

@@ -5,9 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use arch::addr::UserAddr;
+use arch::context::Access;
 use common::{Machine, PAGE};
 use mm::counters::DESCRIPTIONS;
-use mm::space::MapRequest;
+use mm::space::{MapRequest, Resolved};
 use mm::{Limits, Protection};
 
 const BASE: u64 = 5 << 30;
@@ -104,4 +105,39 @@ fn other_cpus_are_counted_as_told_or_left_alone() {
     });
     assert_eq!(spurious.get("copied_frames"), None);
     assert_eq!(spurious.get("zero_faults"), None);
+}
+
+/// I7: setting write bits tells nobody, and what another CPU has restored is one fault that changes nothing.
+#[test]
+fn write_access_comes_back_without_a_shootdown() {
+    let machine = Machine::new(32 << 20);
+    let space = machine.space();
+    let start = UserAddr::try_new(BASE).expect("in range");
+    let read_write = Protection::READ | Protection::WRITE;
+    let request = MapRequest::anonymous(2 * PAGE, read_write).fixed_at(start);
+    space.map(&request, &Limits::NONE).expect("mapped");
+    let (mut first, second) = (machine.enter(&space, 0), machine.enter(&space, 1));
+    first.write(BASE, 1).expect("writable");
+    first.write(BASE + PAGE, 1).expect("writable");
+    first.take_turn();
+    let child = space.fork().expect("memory");
+    // Copies the tables, so that only the pages are shared.
+    first.write(BASE + PAGE, 2).expect("writable");
+    assert_eq!(first.read(BASE), Ok(1));
+    drop(child);
+    let restored = rises(&machine, || first.write(BASE, 2).expect("writable"));
+    expect(&restored, &[("faults", 1), ("sole_owner_pages", 1)]);
+    // The other CPU comes with a fault that its TLB was the reason for.
+    let late = || {
+        second.take_turn();
+        let resolved = space.handle_fault(start.to_virt(), Access::Write, &Limits::NONE);
+        assert_eq!(resolved, Ok(Resolved::Permitted));
+    };
+    expect(&rises(&machine, late), &[("faults", 1), ("spurious_faults", 1)]);
+    // The same with tables: nobody has copied those when the child goes.
+    first.take_turn();
+    drop(space.fork().expect("memory"));
+    let restored = rises(&machine, || first.write(BASE, 4).expect("writable"));
+    expect(&restored, &[("faults", 1), ("sole_owner_tables", 1)]);
+    expect(&rises(&machine, late), &[("faults", 1), ("spurious_faults", 1)]);
 }

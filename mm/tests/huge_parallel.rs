@@ -4,11 +4,10 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arch::addr::UserAddr;
-use arch::cpu::CpuId;
 use arch::simulation::Machine as Simulation;
+use common::threads::{Random, in_one_space};
 use common::{CPUS, Machine, PAGE, User};
 use mm::space::{Advice, MapRequest};
 use mm::{AddressSpace, Limits, Protection};
@@ -22,18 +21,6 @@ const OWN: u64 = BYTES / PAGE / CPUS as u64;
 /// Operations of each thread in a run. Few, because a page that is split stays so.
 const ROUNDS: u32 = 40;
 const RUNS: u64 = 12;
-
-/// A small generator with a seed (xorshift; Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 struct Worker<'a> {
     machine: &'a Machine,
@@ -111,44 +98,17 @@ impl Worker<'_> {
     }
 }
 
-/// Says that a thread is done, also when it panics: the others wait for it, answering shootdowns.
-struct Finished<'a>(&'a AtomicUsize);
-
-impl Drop for Finished<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 fn stress(machine: &Machine, simulation: &'static Simulation, seed: u64) {
-    let creator = simulation.join(CpuId::new(0));
-    let space = machine.space();
-    let start = UserAddr::try_new(BASE).expect("in range");
-    let request = MapRequest::anonymous(BYTES, RW).fixed_at(start);
-    space.map(&request, &Limits::NONE).expect("mapped");
-    space.advise(start, BYTES, Advice::HugePages).expect("advised");
-    drop(creator);
-    let finished = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for thread in 0..CPUS {
-            let (space, finished) = (space.clone(), &finished);
-            scope.spawn(move || {
-                let _cpu = simulation.join(CpuId::new(thread));
-                let done = Finished(finished);
-                let random = Random(seed * CPUS as u64 + thread as u64 + 1);
-                let expected = vec![0; OWN as usize];
-                Worker { machine, space, thread, random, expected }.run();
-                drop(done);
-                while finished.load(Ordering::SeqCst) < CPUS {
-                    arch::relax();
-                }
-            });
-        }
+    let prepare = |space: &AddressSpace| {
+        let start = UserAddr::try_new(BASE).expect("in range");
+        let request = MapRequest::anonymous(BYTES, RW).fixed_at(start);
+        space.map(&request, &Limits::NONE).expect("mapped");
+        space.advise(start, BYTES, Advice::HugePages).expect("advised");
+    };
+    in_one_space(machine, simulation, prepare, |thread, space| {
+        let random = Random::new(seed, thread);
+        Worker { machine, space, thread, random, expected: vec![0; OWN as usize] }.run();
     });
-    let _cpu = simulation.join(CpuId::new(0));
-    machine.audit(&[&space]);
-    drop(space);
-    machine.assert_all_free();
 }
 
 #[test]

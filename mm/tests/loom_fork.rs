@@ -2,6 +2,8 @@
 //! the child sees.
 #![cfg(loom)]
 
+mod models;
+
 use arch::addr::{Frame, VirtAddr};
 use arch::cpu::{CpuId, CpuMask};
 use arch::paging::{Entry, EntryFlags};
@@ -125,12 +127,8 @@ impl Processor for Cpu {
     }
 }
 
-fn check(flags: EntryFlags) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    // Waiting for the lock takes turns.
-    builder.max_branches = 20_000;
-    builder.check(move || {
+fn check(name: &str, flags: EntryFlags) {
+    models::check(name, move || {
         let space = Space::new(flags);
         let other = space.clone();
         let writer = thread::spawn(move || {
@@ -155,11 +153,11 @@ fn check(flags: EntryFlags) {
 /// The other CPU writes through what it has, or gets, in its TLB.
 #[test]
 fn a_write_comes_before_the_fork_or_goes_to_a_copy() {
-    check(EntryFlags::WRITABLE);
+    check("a write against a fork", EntryFlags::WRITABLE);
 }
 
 /// The other CPU's fault gives it write access back, or comes after the fork and does not.
 #[test]
 fn a_fault_comes_before_the_fork_or_finds_the_page_shared() {
-    check(EntryFlags::empty());
+    check("a fault against a fork", EntryFlags::empty());
 }

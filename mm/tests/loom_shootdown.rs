@@ -2,6 +2,8 @@
 //! when a CPU enters the space, or comes back to it from idling, at that very moment.
 #![cfg(loom)]
 
+mod models;
+
 use arch::addr::{Frame, VirtAddr};
 use arch::cpu::{CpuId, CpuMask};
 use arch::tlb::{Context, Processor, Range, Shootdowns, Tables};
@@ -99,16 +101,10 @@ impl Processor for Cpu {
     }
 }
 
-fn model(check: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(check);
-}
-
 /// The target runs in the space from the start.
 #[test]
 fn a_running_cpu_flushes_before_the_frame_is_freed() {
-    model(|| {
+    models::check("a running CPU", || {
         let world = World::new();
         let other = world.clone();
         let target = thread::spawn(move || {
@@ -126,7 +122,7 @@ fn a_running_cpu_flushes_before_the_frame_is_freed() {
 /// With PCIDs the target's translations survive its absence: it must notice on return that it missed a shootdown.
 #[test]
 fn a_returning_cpu_does_not_trust_what_it_kept() {
-    model(|| {
+    models::check("a returning CPU", || {
         let world = World::new();
         world.shootdowns.enable_pcids();
         let other = world.clone();
@@ -150,7 +146,7 @@ fn a_returning_cpu_does_not_trust_what_it_kept() {
 /// A lazy CPU is skipped, or seen when it comes back; never neither.
 #[test]
 fn a_lazy_cpu_catches_up_when_it_comes_back() {
-    model(|| {
+    models::check("a lazy CPU", || {
         let world = World::new();
         let other = world.clone();
         let target = thread::spawn(move || {

@@ -2,13 +2,13 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arch::addr::UserAddr;
 use common::{Machine, PAGE};
-use mm::object::{MemoryObject, ObjectError, PagedObject};
+use mm::object::{Mappers, MemoryObject, ObjectError, PagedObject};
 use mm::space::{Advice, MapOptions, MapRequest, Source};
-use mm::{FaultError, Limits, MmError, ObjectRange, Protection};
+use mm::{FaultError, FrameRef, Limits, MmError, ObjectRange, Protection};
 
 const RW: Protection = Protection::READ.union(Protection::WRITE);
 
@@ -149,6 +149,91 @@ fn holes_are_found_and_punched() {
     assert_eq!(object.next_data(2), Some(4));
     assert_eq!(object.resident_pages(), 2);
     assert_eq!(object.frame_at(6).err(), Some(ObjectError::PastEnd));
+}
+
+/// As Linux has it: a hole takes the object's pages out of private mappings, but not the copies; truncation takes those, too.
+#[test]
+fn a_hole_leaves_private_copies_where_truncation_does_not() {
+    let machine = Machine::new(16 << 20);
+    let object = Arc::new(PagedObject::new(machine.memory(), 4 * PAGE));
+    (0..4).for_each(|page| assert_eq!(object.write_at(page * PAGE, &[page as u8 + 1]), Ok(1)));
+    let parent = machine.space();
+    let at = parent.map(&private(&object, 4), &Limits::NONE).expect("mapped").as_u64();
+    let mut user = machine.enter(&parent, 0);
+    user.write(at, 9).expect("writable");
+    (1..4).for_each(|page| assert_eq!(user.read(at + page * PAGE), Ok(page as u8 + 1)));
+    let child = parent.fork().expect("forked");
+    machine.enter(&child, 1).write(at + PAGE, 8).expect("writable");
+    // Still shares its tables with the parent.
+    let idle = parent.fork().expect("forked");
+    object.punch(0, 3).expect("punched");
+    machine.audit_with(&[&parent, &child, &idle], &object, 4);
+    let own = [9, 0, 0, 4];
+    for (space, expected) in [(&parent, own), (&child, [9, 8, 0, 4]), (&idle, own)] {
+        let mut user = machine.enter(space, 2);
+        for (page, byte) in (0..).zip(expected) {
+            assert_eq!(user.read(at + page * PAGE), Ok(byte), "page {page}");
+        }
+    }
+    machine.audit_with(&[&parent, &child, &idle], &object, 4);
+    object.resize(PAGE).expect("memory");
+    assert_eq!(machine.enter(&child, 1).read(at), Ok(9));
+    assert_eq!(machine.enter(&child, 1).read(at + PAGE), Err(FaultError::Bus));
+    object.resize(0).expect("memory");
+    assert_eq!(machine.enter(&child, 1).read(at), Err(FaultError::Bus));
+    machine.audit_with(&[&parent, &child, &idle], &object, 4);
+}
+
+/// An object that notes which of its pages may be written through mappings.
+struct Noting {
+    pages: PagedObject,
+    dirty: Mutex<Vec<u64>>,
+}
+
+impl MemoryObject for Noting {
+    fn frame_at(&self, index: u64) -> Result<FrameRef, ObjectError> {
+        self.pages.frame_at(index)
+    }
+    fn cached_frame(&self, index: u64) -> Option<FrameRef> {
+        self.pages.cached_frame(index)
+    }
+    fn mark_dirty(&self, index: u64) {
+        self.dirty.lock().expect("not poisoned").push(index);
+    }
+    fn punch(&self, index: u64, pages: u64) -> Result<(), ObjectError> {
+        self.pages.punch(index, pages)
+    }
+    fn mappers(&self) -> &Mappers {
+        self.pages.mappers()
+    }
+}
+
+/// I9: nobody looks for dirty marks in tables, so a page is noted before the first write to it, and only then.
+#[test]
+fn a_page_is_noted_as_dirty_when_its_first_write_is_let_through() {
+    let machine = Machine::new(16 << 20);
+    let pages = PagedObject::new(machine.memory(), 4 * PAGE);
+    let object = Arc::new(Noting { pages, dirty: Mutex::default() });
+    let space = machine.space();
+    let range = ObjectRange { object: object.clone(), offset: 0, file: None };
+    let source = Source::Shared { range: range.clone(), allowed: Protection::all() };
+    let request = MapRequest { source, ..MapRequest::anonymous(4 * PAGE, RW) };
+    let at = space.map(&request, &Limits::NONE).expect("mapped").as_u64();
+    let mut user = machine.enter(&space, 0);
+    let noted = || object.dirty.lock().expect("not poisoned").clone();
+    (0..3).for_each(|page| assert_eq!(user.read(at + page * PAGE), Ok(0)));
+    assert_eq!(noted(), []);
+    user.write(at + PAGE, 1).expect("writable");
+    assert_eq!(noted(), [1], "after a read");
+    user.write(at + 3 * PAGE, 1).expect("writable");
+    assert_eq!(noted(), [1, 3], "at once");
+    let private =
+        MapRequest { source: Source::Private(range), ..MapRequest::anonymous(4 * PAGE, RW) };
+    let own = space.map(&private, &Limits::NONE).expect("mapped").as_u64();
+    user.read(own).expect("readable");
+    user.write(own, 1).expect("writable");
+    user.write(own + 2 * PAGE, 1).expect("writable");
+    assert_eq!(noted(), [1, 3], "what is private is not the object's");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Instant;
 use arch::addr::UserAddr;
 use arch::cpu::CpuId;
 use arch::simulation::Machine as Simulation;
+use common::threads::{Finished, Random, in_one_space};
 use common::{CPUS, Machine, PAGE, User, cases};
 use mm::space::{Advice, MapRequest, Remap, RemapTarget};
 use mm::{AddressSpace, Limits, Protection};
@@ -18,18 +19,6 @@ const RW: Protection = Protection::READ.union(Protection::WRITE);
 /// Pages of the common space. They straddle the boundary between two tables at each of three levels.
 const PAGES: u64 = 64;
 const START: u64 = (512 << 30) - PAGES / 2 * PAGE;
-
-/// A small generator with a seed (xorshift; Marsaglia 2003): reproducible, and no two threads alike.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 /// How far pages are moved for a while.
 const AWAY: u64 = 64 << 30;
@@ -165,44 +154,16 @@ impl Worker<'_> {
     }
 }
 
-/// Counts a thread as finished when dropped.
-struct Finished<'a>(&'a AtomicUsize);
-
-impl Drop for Finished<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 fn stress(machine: &Machine, simulation: &'static Simulation, seed: u64) {
-    let creator = simulation.join(CpuId::new(0));
-    let space = machine.space();
-    let start = UserAddr::try_new(START).expect("in range");
-    let request = MapRequest::anonymous(PAGES * PAGE, RW).fixed_at(start);
-    space.map(&request, &Limits::NONE).expect("mapped");
-    drop(creator);
-    let finished = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for thread in 0..CPUS {
-            let (space, finished) = (space.clone(), &finished);
-            scope.spawn(move || {
-                let _cpu = simulation.join(CpuId::new(thread));
-                // A panic in one thread must not leave the others waiting for it.
-                let done = Finished(finished);
-                let random = Random(seed * CPUS as u64 + thread as u64 + 1);
-                let expected = [0; OWN as usize];
-                Worker { machine, space, thread, random, expected }.run(ROUNDS);
-                drop(done);
-                while finished.load(Ordering::SeqCst) < CPUS {
-                    arch::relax();
-                }
-            });
-        }
+    let prepare = |space: &AddressSpace| {
+        let start = UserAddr::try_new(START).expect("in range");
+        let request = MapRequest::anonymous(PAGES * PAGE, RW).fixed_at(start);
+        space.map(&request, &Limits::NONE).expect("mapped");
+    };
+    in_one_space(machine, simulation, prepare, |thread, space| {
+        let random = Random::new(seed, thread);
+        Worker { machine, space, thread, random, expected: [0; OWN as usize] }.run(ROUNDS);
     });
-    let _cpu = simulation.join(CpuId::new(0));
-    machine.audit(&[&space]);
-    drop(space);
-    machine.assert_all_free();
 }
 
 #[test]
@@ -276,4 +237,49 @@ fn nobody_reads_the_old_page_once_somebody_wrote_the_new_one() {
     });
     let _cpu = simulation.join(CpuId::new(0));
     drop(space);
+}
+
+/// I11: the page that another process's write is let through to is still nobody else's when the bytes arrive, also when a fork comes
+/// between. What a child has seen once stays.
+#[test]
+fn a_remote_write_does_not_reach_what_fork_has_shared_meanwhile() {
+    const FORKS: u32 = 400;
+    let machine = Machine::new(32 << 20);
+    let simulation = Simulation::new();
+    let creator = simulation.join(CpuId::new(0));
+    let space = machine.space();
+    let start = UserAddr::try_new(START).expect("in range");
+    space.map(&MapRequest::anonymous(PAGE, RW).fixed_at(start), &Limits::NONE).expect("mapped");
+    space.write_remote(start, &[0; 64]).expect("writable");
+    drop(creator);
+    let finished = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (space, finished) = (&space, &finished);
+        scope.spawn(move || {
+            let _cpu = simulation.join(CpuId::new(0));
+            let mut value = 0_u8;
+            while finished.load(Ordering::SeqCst) == 0 {
+                value = value.wrapping_add(1);
+                assert_eq!(space.write_remote(start, &[value; 64]), Ok(64));
+            }
+        });
+        scope.spawn(move || {
+            let _cpu = simulation.join(CpuId::new(1));
+            let done = Finished(finished);
+            for _ in 0..FORKS {
+                let child = space.fork().expect("memory");
+                let (mut then, mut now) = ([0; 64], [0; 64]);
+                assert_eq!(child.read_remote(start, &mut then), Ok(64));
+                for _ in 0..50 {
+                    assert_eq!(child.read_remote(start, &mut now), Ok(64));
+                    assert_eq!(now, then, "the child's page was written");
+                }
+            }
+            drop(done);
+        });
+    });
+    let _cpu = simulation.join(CpuId::new(0));
+    machine.audit(&[&space]);
+    drop(space);
+    machine.assert_all_free();
 }

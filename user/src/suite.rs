@@ -49,6 +49,7 @@ mod permissions;
 mod pipes;
 mod process;
 mod procfs;
+mod remote;
 mod restarts;
 mod robustness;
 mod scheduling;
@@ -113,6 +114,7 @@ const AREAS: &[Area] = &[
     cow::AREA,
     cow_calls::AREA,
     cow_kernel::AREA,
+    remote::AREA,
     threads::AREA,
     futex::AREA,
     inherit::AREA,

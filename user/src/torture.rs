@@ -6,6 +6,7 @@
 //! sees it with a message, and its ancestors with it. The same seed does the same operations, though not in the same interleaving.
 
 mod chain;
+mod ledger;
 mod options;
 mod pressure;
 mod process;

@@ -7,7 +7,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::addr::{Frame, PAGE_SIZE, PhysAddr};
-use crate::paging::TABLE_ENTRIES;
+use crate::paging::{Entry, EntryFlags, TABLE_ENTRIES, USER_ROOT_ENTRIES};
 
 /// Each slot spans 64 GiB of physical addresses.
 const SLOT_SHIFT: u32 = 36;
@@ -87,12 +87,18 @@ pub fn kernel_root() -> Frame {
 /// Gives the machine layer frames. The simulation needs none: it has no kernel tables and no kernel stacks.
 pub fn set_frame_source(_source: fn() -> Option<Frame>) {}
 
-/// Makes `root` a root table with an empty user half. The simulation's kernel half is empty as well.
+/// An entry of the kernel's half of a root. It leads nowhere, so whoever follows or counts it is found out.
+fn kernel_entry() -> Entry {
+    Entry::new(Frame::new(1 << 39), EntryFlags::PRESENT | EntryFlags::WRITABLE)
+}
+
+/// Makes `root` a root table with an empty user half.
 ///
 /// # Safety
 /// The caller owns the frame, which becomes a root table.
 pub unsafe fn init_root(root: Frame) {
     for index in 0..TABLE_ENTRIES {
-        super::mmu::entry(root, index).store(0, Ordering::Relaxed);
+        let entry = if index < USER_ROOT_ENTRIES { Entry::EMPTY } else { kernel_entry() };
+        super::mmu::entry(root, index).store(entry.bits(), Ordering::Relaxed);
     }
 }

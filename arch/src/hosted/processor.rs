@@ -148,6 +148,7 @@ pub mod thread {
     use core::ptr;
     use core::sync::atomic::{AtomicPtr, Ordering};
 
+    use crate::context::StackUsage;
     use crate::cpu::MAX_CPUS;
     use crate::error::OutOfMemory;
 
@@ -188,6 +189,12 @@ pub mod thread {
         /// Never here.
         pub fn new() -> Result<Self, OutOfMemory> {
             Ok(Self(()))
+        }
+
+        /// How many there are: they take no memory here.
+        #[must_use]
+        pub fn usage() -> StackUsage {
+            StackUsage::default()
         }
 
         /// Its lowest usable address: nowhere.

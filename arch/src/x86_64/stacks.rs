@@ -6,6 +6,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::context::StackUsage;
 use crate::error::OutOfMemory;
 use crate::sync::{Irq, Rank, SpinLock};
 
@@ -32,10 +33,19 @@ struct Cache {
     unfinished: ArrayVec<usize, UNFINISHED>,
     /// The first slot that was never given out.
     next_slot: usize,
+    /// Stacks that are mapped, and how many of them are free.
+    usage: StackUsage,
 }
 
-static CACHE: SpinLock<Cache, Irq> =
-    SpinLock::new(Rank::LEAF, Cache { free: 0, unfinished: ArrayVec::new_const(), next_slot: 0 });
+static CACHE: SpinLock<Cache, Irq> = SpinLock::new(
+    Rank::LEAF,
+    Cache {
+        free: 0,
+        unfinished: ArrayVec::new_const(),
+        next_slot: 0,
+        usage: StackUsage { mapped: 0, cached: 0 },
+    },
+);
 
 /// A mapped kernel stack, owned. Dropping it makes it available to the next.
 #[derive(Debug)]
@@ -62,7 +72,14 @@ impl KernelStack {
             let _ = CACHE.lock().unfinished.try_push(slot);
             return Err(OutOfMemory);
         }
+        CACHE.lock().usage.mapped += 1;
         Ok(Self { bottom })
+    }
+
+    /// How many there are. They are never unmapped, so there are as many as were in use at one time.
+    #[must_use]
+    pub fn usage() -> StackUsage {
+        CACHE.lock().usage
     }
 
     /// A slot that is not mapped, or not all of it.
@@ -87,6 +104,7 @@ impl KernelStack {
         }
         // SAFETY: a cached stack is mapped and used by nobody; its first word is the link.
         cache.free = unsafe { (bottom as *const usize).read() };
+        cache.usage.cached -= 1;
         Some(Self { bottom })
     }
 
@@ -109,6 +127,7 @@ impl Drop for KernelStack {
         // SAFETY: the stack is mapped and, being dropped, used by nobody.
         unsafe { (self.bottom as *mut usize).write(cache.free) };
         cache.free = self.bottom;
+        cache.usage.cached += 1;
     }
 }
 

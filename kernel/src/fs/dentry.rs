@@ -4,7 +4,8 @@
 //! Its parent finds it again through a weak reference, so there is at most one live dentry per entry and two
 //! look-ups of one directory meet in the same dentry. That is what makes mounts, `..` and getcwd(2) work under
 //! renames. Nothing is kept beyond use, nor are negative answers: every file system here answers a look-up from
-//! memory, as fast as a cache would.
+//! memory, as fast as a cache would. The reference that a parent keeps to a dentry that is gone still takes its memory, until the
+//! parent's next sweep: as often as its cache has doubled, or by `/proc/sys/vm/drop_caches`.
 //!
 //! Locks: [`Dentry::lock_directory`] serialises changes of one directory (the file system's as well as the cache's);
 //! `children` and `place` are spin locks of rank `INODE` that guard just those fields. Only a rename changes a
@@ -18,7 +19,7 @@ use arch::sync::{Rank, SpinLock};
 
 use super::inode::Inode;
 use super::name::Name;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::scheduling::{Mutex, MutexGuard};
 
 /// Where a dentry hangs.
@@ -185,6 +186,24 @@ impl Dentry {
         second_parent.children.lock().insert(second_name, Arc::downgrade(first));
     }
 
+    /// Forgets the entries that nobody uses any more, in this directory and in those below it that are in use.
+    ///
+    /// # Errors
+    /// `ENOMEM`; some may be forgotten then.
+    pub(super) fn sweep(self: &Arc<Self>) -> Result<()> {
+        let mut directories = alloc::vec![self.clone()];
+        while let Some(directory) = directories.pop() {
+            let mut children = directory.children.lock();
+            children.sweep();
+            let live = children.by_name.len();
+            directories.try_reserve(live).map_err(|_| Errno::ENOMEM)?;
+            directories.extend(children.by_name.values().filter_map(Weak::upgrade));
+            // Before the directory itself, which may be dropped with its last user gone.
+            drop(children);
+        }
+        Ok(())
+    }
+
     fn set_place(&self, parent: Option<Arc<Self>>, name: Name) -> Place {
         core::mem::replace(&mut *self.place.lock(), Place { parent, name })
     }
@@ -206,10 +225,14 @@ impl Dentry {
 impl Children {
     fn insert(&mut self, name: Name, child: Weak<Dentry>) {
         if self.by_name.len() >= self.sweep_at {
-            self.by_name.retain(|_, child| child.strong_count() > 0);
-            self.sweep_at = (self.by_name.len() * 2).max(Dentry::SWEEP_MINIMUM);
+            self.sweep();
         }
         self.by_name.insert(name, child);
+    }
+
+    fn sweep(&mut self) {
+        self.by_name.retain(|_, child| child.strong_count() > 0);
+        self.sweep_at = (self.by_name.len() * 2).max(Dentry::SWEEP_MINIMUM);
     }
 }
 

@@ -53,10 +53,19 @@ impl Key {
         address: UserAddr,
         sharing: Sharing,
     ) -> Result<(Self, Anchor)> {
+        let space = thread.scheduling.own_space().ok_or(Errno::EFAULT)?;
+        Self::within(space, address, sharing)
+    }
+
+    /// The same in `space`. Which frame holds the word does not matter (I17): copy-on-write may change that at any time.
+    fn within(
+        space: Arc<AddressSpace>,
+        address: UserAddr,
+        sharing: Sharing,
+    ) -> Result<(Self, Anchor)> {
         if !address.as_u64().is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
-        let space = thread.scheduling.own_space().ok_or(Errno::EFAULT)?;
         if sharing == Sharing::Shared {
             let area = space.find_area(address).ok_or(Errno::EFAULT)?;
             if area.is_shared()
@@ -82,5 +91,54 @@ impl Key {
     #[cfg(test)]
     pub(super) const fn test(owner: usize, offset: u64) -> Self {
         Self { owner, offset }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arch::memory::SimulatedMemory;
+    use mm::space::{Entropy, Layout, MapRequest, Source};
+    use mm::{FreeRange, Limits, Memory, ObjectRange, Protection};
+
+    use super::*;
+
+    fn memory() -> &'static Memory {
+        const BYTES: usize = 4 << 20;
+        let block = Box::leak(Box::new(SimulatedMemory::new(BYTES)));
+        #[allow(unsafe_code, reason = "gives the block to a memory manager")]
+        // SAFETY: nobody else uses the block.
+        let range = unsafe { FreeRange::new(block.start(), BYTES as u64) };
+        Memory::new([range], 1)
+    }
+
+    fn key(space: &Arc<AddressSpace>, address: UserAddr) -> Key {
+        Key::within(space.clone(), address, Sharing::Shared).expect("mapped").0
+    }
+
+    /// I17, before and after a fork, which shares every frame until it is written.
+    #[test]
+    fn a_word_is_the_same_by_what_is_mapped_and_not_by_its_frame() {
+        const PAGES: u64 = 2;
+        let memory = memory();
+        let parent = AddressSpace::new(memory, Layout::choose(Entropy::default(), 8 << 20));
+        let parent = parent.expect("memory for a root");
+        let bytes = PAGES * arch::addr::PAGE_SIZE as u64;
+        let object = Arc::new(mm::object::PagedObject::new(memory, bytes));
+        let map = |source| {
+            let read_write = Protection::READ | Protection::WRITE;
+            let request = MapRequest { source, ..MapRequest::anonymous(bytes, read_write) };
+            parent.map(&request, &Limits::NONE).expect("mapped")
+        };
+        let range = || ObjectRange { object: object.clone(), offset: 0, file: None };
+        let shared = || Source::Shared { range: range(), allowed: Protection::all() };
+        let (first, second) = (map(shared()), map(shared()));
+        let (own, copied) = (map(Source::Anonymous), map(Source::Private(range())));
+        let child = parent.fork().expect("memory");
+        assert_eq!(key(&parent, first), key(&parent, second), "two addresses of one word");
+        assert_eq!(key(&parent, first), key(&child, second), "in two processes");
+        for private in [own, copied] {
+            assert_ne!(key(&parent, private), key(&child, private), "one frame, but two words");
+        }
+        assert_ne!(key(&parent, first), key(&parent, copied), "a private mapping of the object");
     }
 }

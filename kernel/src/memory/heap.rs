@@ -11,6 +11,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use arch::addr::Frame;
 use arch::boot::{BootInfo, MemoryKind, PhysRange};
 use arch::cpu::MAX_CPUS;
+use arch::sync::atomic::{AtomicU64, Ordering};
 use mm::heap::Heap;
 use mm::{FreeRange, Memory, Urgency};
 use spin::Once;
@@ -61,10 +62,21 @@ pub unsafe fn init(boot: &BootInfo) {
     memory.ask_for_interruption(|| try_current().is_some_and(|thread| thread.has_fatal_signal()));
 }
 
+/// Frames that the machine layer has. Relaxed: a statistic.
+static MACHINE_FRAMES: AtomicU64 = AtomicU64::new(0);
+
 /// A frame for the machine layer's own tables and stacks. It is never given back.
 #[must_use]
 pub fn kernel_frame() -> Option<Frame> {
-    memory().alloc_pages(0, Urgency::Kernel).ok()
+    let frame = memory().alloc_pages(0, Urgency::Kernel).ok()?;
+    MACHINE_FRAMES.fetch_add(1, Ordering::Relaxed);
+    Some(frame)
+}
+
+/// How many frames the machine layer has for kernel stacks and their tables.
+#[must_use]
+pub fn machine_frames() -> u64 {
+    MACHINE_FRAMES.load(Ordering::Relaxed)
 }
 
 /// The bytes that the boot loader left at `range`.

@@ -4,16 +4,20 @@ mod calls;
 pub mod fault;
 pub mod heap;
 pub mod pressure;
+mod process_vm;
 mod report;
 pub mod user;
 
 use mm::MmError;
 
-pub use calls::SYSCALLS;
 pub use heap::{heap, memory};
 pub use report::log_counters;
 
 use crate::errno::Errno;
+use crate::syscall::Syscall;
+
+/// The system calls on memory.
+pub const SYSCALLS: &[&[Syscall]] = &[calls::SYSCALLS, process_vm::SYSCALLS];
 
 /// KiB of kernel memory that the small allocations of one system call may take: what [`mm::Memory::credit`] promises.
 pub const CALL_CREDIT_KIB: u32 = 64;

@@ -57,7 +57,6 @@ const AREAS: &[&[&[Syscall]]] = &[
         crate::device::SYSCALLS,
         crate::exec::SYSCALLS,
         crate::futex::SYSCALLS,
-        crate::memory::SYSCALLS,
         crate::pipe::SYSCALLS,
         crate::scheduling::SYSCALLS,
         crate::signal::SYSCALLS,
@@ -66,6 +65,7 @@ const AREAS: &[&[&[Syscall]]] = &[
     ],
     crate::event::SYSCALLS,
     crate::fs::syscalls::SYSCALLS,
+    crate::memory::SYSCALLS,
     crate::socket::SYSCALLS,
 ];
 

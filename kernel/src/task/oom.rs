@@ -3,13 +3,14 @@
 //! The choice is Linux's: the process that holds the most memory, shifted by its adjustment
 //! (`/proc/PID/oom_score_adj`, proc(5)). What counts is resident pages and page tables, as there, and besides what the process
 //! keeps the kernel from freeing: full sockets and pipes, unlinked files, timers, queued signals, kernel stacks, the map of areas. That is
-//! counted when it is needed, by looking at what is open, so nobody pays for it before. Allocates nothing.
+//! counted when it is needed, by looking at what is open, so nobody pays for it before. Processes that share one address space go
+//! together, as nothing comes back before the last of them has ended. Allocates nothing.
 //!
 //! Memory that is on its way back is waited for, instead of killing somebody else as well: that of a process which is ending,
 //! and that of an address space which is being taken apart ([`releasing`]). But not for ever, for one that is ending may be waiting for a lock
 //! whose holder waits for memory: see [`Search`].
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 
 use arch::addr::PAGE_SIZE;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -95,7 +96,7 @@ pub fn kill_one(total_pages: u64, before: Moment, search: Search) -> Killed {
 }
 
 fn search_and_kill(total_pages: u64, before: Moment, search: Search) -> Killed {
-    let mut victim: Option<(i64, Held, Arc<Process>)> = None;
+    let mut victim: Option<Victim> = None;
     let mut pending = false;
     table::visit_processes(|process| {
         let Some(space) = process.space() else { return };
@@ -110,20 +111,49 @@ fn search_and_kill(total_pages: u64, before: Moment, search: Search) -> Killed {
         let held = Held::by(process, &space);
         let score = score(held.pages(), process.out_of_memory_adjustment(), total_pages);
         let Some(score) = score.filter(|_| process.pid() != Pid::INIT) else { return };
-        if victim.as_ref().is_none_or(|(best, ..)| score > *best) {
-            victim = Some((score, held, process.clone()));
+        if victim.as_ref().is_none_or(|best| score > best.score) {
+            victim = Some(Victim {
+                score,
+                held,
+                process: process.clone(),
+                space: Arc::downgrade(&space),
+            });
         }
     });
     if search == Search::Patient && (pending || before.saw_release()) {
         return Killed::Pending;
     }
-    let Some((_, held, process)) = victim else { return Killed::Nobody };
+    let Some(victim) = victim else { return Killed::Nobody };
+    kill(&victim);
+    Killed::One(victim.process.pid())
+}
+
+/// Whom a search has found.
+struct Victim {
+    score: i64,
+    held: Held,
+    process: Arc<Process>,
+    /// Weak, so that its memory comes back when the process gives it up.
+    space: Weak<AddressSpace>,
+}
+
+/// Kills the victim, and all processes that run in the same address space (vfork(2), `CLONE_VM`): it is freed when the last of
+/// them has ended. The first process is spared even then.
+fn kill(victim: &Victim) {
+    let Victim { held, process, space, .. } = victim;
     let name = process.main_thread().map_or(Name::new(b"?"), |thread| thread.name());
     let pid = process.pid();
     log_error!("out of memory: killed process {pid} ({name}), {held}");
     let status = ExitStatus::Killed(Signal::SIGKILL, CoreFile::Absent);
     send::begin_exit(&mut process.signals(), status);
-    Killed::One(pid)
+    table::visit_processes(|other| {
+        let shares =
+            other.space().is_some_and(|its| core::ptr::eq(Arc::as_ptr(&its), space.as_ptr()));
+        if shares && other.pid() != Pid::INIT && !Arc::ptr_eq(other, process) {
+            log_error!("out of memory: killed process {}, which shares its memory", other.pid());
+            send::begin_exit(&mut other.signals(), status);
+        }
+    });
 }
 
 /// How much memory a process holds, in pages.

@@ -23,7 +23,7 @@ pub enum Event {
     /// A shared table of level `first` was copied, in thread `subject`'s fault or call.
     PathCopy = 8,
     /// A TLB shootdown: `first` is the number of CPUs that were interrupted (low half) and left alone (high half), `second`
-    /// the number of pages, or 0 for all.
+    /// the number of pages, or 0 for a flush of the whole space.
     Shootdown = 9,
     /// Signal `first` was sent to thread `subject`, or to the process whose first thread that is (`second` = 1).
     SignalSend = 10,
@@ -43,10 +43,17 @@ pub enum Event {
     Policy = 17,
     /// The policy of a queue was asked or told something; see [`super::decisions`].
     Decision = 18,
+    /// A page at address `first` was copied, in thread `subject`'s fault, because it was written while shared.
+    FrameCopy = 19,
+    /// Thread `subject` alone has what was shared at address `first`, and writes to it without a copy: `second` is the number of
+    /// tables that this is true of, or 0 for the page.
+    SoleOwner = 20,
+    /// The address space of thread `subject` was forked: `first` entries of its root, with `second` pages below, are shared.
+    SpaceFork = 21,
 }
 
 /// The events' names, by number less one.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 21] = [
     "switch",
     "wake",
     "migrate",
@@ -65,6 +72,9 @@ const NAMES: [&str; 18] = [
     "mark",
     "policy",
     "decision",
+    "frame copy",
+    "sole owner",
+    "space fork",
 ];
 
 /// What the event with this number is called.
@@ -93,6 +103,7 @@ mod tests {
         assert_eq!(name(Event::Switch as u8), "switch");
         assert_eq!(name(Event::PathCopy as u8), "path copy");
         assert_eq!(name(Event::Decision as u8), "decision");
+        assert_eq!(name(Event::SpaceFork as u8), "space fork");
         assert_eq!((name(0), name(200)), ("unknown", "unknown"));
     }
 

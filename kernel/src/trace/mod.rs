@@ -96,6 +96,15 @@ pub fn machine_event(event: MachineEvent) {
         MachineEvent::PathCopy { level } => {
             record_current(Event::PathCopy, u64::from(level), 0);
         }
+        MachineEvent::FrameCopy { address } => {
+            record_current(Event::FrameCopy, address.as_u64(), 0);
+        }
+        MachineEvent::SoleOwner { address, tables } => {
+            record_current(Event::SoleOwner, address.as_u64(), u64::from(tables));
+        }
+        MachineEvent::SpaceFork { entries, pages } => {
+            record_current(Event::SpaceFork, u64::from(entries), pages);
+        }
     }
 }
 

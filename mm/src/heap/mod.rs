@@ -15,11 +15,13 @@
 
 mod class;
 mod slab;
+mod stats;
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
 use arch::addr::{Frame, PAGE_SIZE};
+use arch::sync::atomic::{AtomicU64, Ordering};
 use arch::sync::{Irq, Rank, SpinLock};
 use crossbeam_utils::CachePadded;
 
@@ -29,6 +31,7 @@ use class::{CLASSES, class_of};
 use slab::Slabs;
 
 pub use class::LARGEST_CLASS;
+pub use stats::ClassStats;
 
 /// What freed objects are filled with, in builds with debug assertions.
 pub const POISON: u8 = 0xa5;
@@ -71,15 +74,8 @@ pub struct Heap {
     memory: &'static Memory,
     cpus: &'static [CachePadded<Magazines>],
     classes: [CachePadded<SpinLock<Slabs, Irq>>; CLASSES.len()],
-}
-
-/// How much the heap holds, in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct HeapStats {
-    /// Frames held as slabs, in bytes.
-    pub slabs: u64,
-    /// Of these, bytes in objects that are handed out or in magazines.
-    pub used: u64,
+    /// Frames of requests above the classes. Relaxed: a statistic.
+    large_frames: AtomicU64,
 }
 
 impl Heap {
@@ -99,7 +95,7 @@ impl Heap {
         let classes = core::array::from_fn(|class| {
             CachePadded::new(SpinLock::new(Rank::HEAP, Slabs::new(CLASSES[class])))
         });
-        Self { memory, cpus, classes }
+        Self { memory, cpus, classes, large_frames: AtomicU64::new(0) }
     }
 
     /// Memory for a value of `layout`, or null. Content is undefined.
@@ -119,20 +115,9 @@ impl Heap {
             None => {
                 let start = self.memory.frame_at_window(object.expose_provenance());
                 self.memory.free_pages(start, pages(layout));
+                self.large_frames.fetch_sub(pages(layout), Ordering::Relaxed);
             }
         }
-    }
-
-    /// Bytes held in slabs and used of these.
-    #[must_use]
-    pub fn stats(&self) -> HeapStats {
-        let mut stats = HeapStats::default();
-        for slabs in &self.classes {
-            let slabs = slabs.lock();
-            stats.slabs += slabs.frames() * PAGE_SIZE as u64;
-            stats.used += slabs.used_bytes();
-        }
-        stats
     }
 
     fn magazines(&self) -> &Magazines {
@@ -186,6 +171,7 @@ impl Heap {
         let order = order.max((layout.align() / PAGE_SIZE).max(1).trailing_zeros());
         let first = self.memory.alloc_pages(order, Urgency::Kernel).ok()?;
         self.memory.free_pages(first.offset(wanted), (1 << order) - wanted);
+        self.large_frames.fetch_add(wanted, Ordering::Relaxed);
         NonNull::new(arch::memory::window(first.start()))
     }
 }

@@ -55,8 +55,9 @@ impl Slabs {
         self.frames
     }
 
-    pub(super) fn used_bytes(&self) -> u64 {
-        self.used * self.size as u64
+    /// Objects that are handed out or in magazines.
+    pub(super) fn used(&self) -> u64 {
+        self.used
     }
 
     /// One object, from a slab that has one or from a new slab.
@@ -116,6 +117,19 @@ impl Slabs {
         self.empty += 1;
         self.frames += 1;
         Some(())
+    }
+
+    /// Gives back the slab that is kept although no object of it is in use.
+    pub(super) fn drop_empty(&mut self, memory: &Memory) {
+        let mut next = self.partial;
+        while next != NIL {
+            let frame = memory.frame(next);
+            let meta = memory.meta(frame);
+            next = meta.next();
+            if Word::load(meta).used == 0 {
+                self.shrink(memory, frame);
+            }
+        }
     }
 
     fn shrink(&mut self, memory: &Memory, frame: Frame) {

@@ -48,7 +48,7 @@ pub trait MemoryObject: Send + Sync {
     /// Page `index` is about to be written through a shared mapping (I9).
     fn mark_dirty(&self, index: u64);
 
-    /// Discards `pages` pages from `index` on, mappings included (`MADV_REMOVE`).
+    /// Discards `pages` pages from `index` on, mappings included (`MADV_REMOVE`). Copies of them in private mappings stay.
     ///
     /// # Errors
     /// [`ObjectError::Io`] where the object cannot have holes; [`ObjectError::OutOfMemory`] when the pages are gone from the

@@ -13,6 +13,7 @@ use arch::sync::{Rank, SpinLock};
 use super::{Mappers, MemoryObject, ObjectError};
 use crate::count::Saturated;
 use crate::memory::{Content, FrameRef, Kind, Memory};
+use crate::space::Copies;
 
 /// Largest size in bytes: offsets are signed 64-bit in the file interface.
 pub const MAX_BYTES: u64 = i64::MAX as u64 & !(PAGE_SIZE as u64 - 1);
@@ -200,8 +201,9 @@ impl PagedObject {
             pages.frames.split_off(&first_gone)
         };
         // Mappings made from here on find the new size. The older ones are found by visiting every space (I13).
-        let visited =
-            self.mappers.visit(|space| space.zap_object(&self.mappers, first_gone, u64::MAX));
+        let visited = self
+            .mappers
+            .visit(|space| space.zap_object(&self.mappers, first_gone, u64::MAX, Copies::Go));
         drop(removed);
         Ok(visited?)
     }
@@ -289,7 +291,9 @@ impl MemoryObject for PagedObject {
             drop(removed);
             from = found + 1;
         }
-        Ok(self.mappers.visit(|space| space.zap_object(&self.mappers, index, end))?)
+        let visited =
+            self.mappers.visit(|space| space.zap_object(&self.mappers, index, end, Copies::Stay));
+        Ok(visited?)
     }
 
     fn mappers(&self) -> &Mappers {

@@ -6,6 +6,7 @@
 
 use arch::addr::{Frame, PAGE_SIZE, UserAddr, VirtAddr};
 use arch::context::Access;
+use arch::events::MachineEvent;
 use arch::paging::{Entry, EntryFlags};
 
 use super::fault_huge::{Huge, Want};
@@ -113,15 +114,6 @@ impl AddressSpace {
         }
     }
 
-    /// Makes the page at `address` writable by this space alone, breaking copy-on-write (I11). For kernel code that
-    /// is about to write a user word by other means than a user copy.
-    ///
-    /// # Errors
-    /// As [`handle_fault`](Self::handle_fault).
-    pub fn make_exclusive(&self, address: UserAddr, limits: &Limits) -> Result<(), FaultError> {
-        self.handle_fault(address.to_virt(), Access::Write, limits).map(|_| ())
-    }
-
     /// Resolves the fault, or says by `None` that it is to be resolved by a fresh huge page, which is not made under the lock.
     fn resolve(
         &self,
@@ -144,6 +136,8 @@ impl AddressSpace {
         };
         if cursor.restored > 0 {
             add(&self.memory.count().sole_owner_tables, 1);
+            let tables = cursor.restored;
+            arch::trace(MachineEvent::SoleOwner { address: address.to_virt(), tables });
         }
         let at = index(address, 1);
         loop {
@@ -227,7 +221,11 @@ impl AddressSpace {
             Step::AllowWrites => {
                 // Relaxing: others need not know (I7). The path is exclusive, and so is the page, or it is shared on purpose.
                 table(leaf).set(at, EntryFlags::WRITABLE);
-                add(&self.memory.count().sole_owner_pages, u64::from(!vma.is_shared()));
+                if !vma.is_shared() {
+                    add(&self.memory.count().sole_owner_pages, 1);
+                    let address = address.to_virt();
+                    arch::trace(MachineEvent::SoleOwner { address, tables: 0 });
+                }
                 Some(Resolved::Permitted)
             }
             Step::Install(page) => {
@@ -268,6 +266,7 @@ impl AddressSpace {
         table(leaf).store(at, page_entry(copy.into_entry(), protection, Writes::Direct));
         cursor.account(path, delta);
         add(&self.memory.count().copied_frames, 1);
+        arch::trace(MachineEvent::FrameCopy { address: address.to_virt() });
     }
 
     /// Extends the stack above `address` down to it.

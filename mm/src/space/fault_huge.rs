@@ -9,6 +9,7 @@
 
 use arch::addr::UserAddr;
 use arch::context::Access;
+use arch::events::MachineEvent;
 use arch::paging::EntryFlags;
 
 use super::AddressSpace;
@@ -123,6 +124,7 @@ impl AddressSpace {
         }
         table(node).set(at, EntryFlags::WRITABLE);
         add(&self.memory.count().sole_owner_huge_pages, 1);
+        arch::trace(MachineEvent::SoleOwner { address: address.to_virt(), tables: 0 });
         Some(Resolved::Permitted)
     }
 }

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use arch::addr::UserAddr;
+use arch::events::MachineEvent;
 use arch::tlb::{Range, Tables};
 
 use super::alter::{AREAS_PER_STEP, STEP_CREDIT_KIB};
@@ -51,6 +52,9 @@ impl AddressSpace {
             child.drop_exceptions()?;
         }
         add(&self.memory.count().forks, 1);
+        let root = self.memory.meta(child.root);
+        let (entries, pages) = (root.present(), root.residency().pages as u64);
+        arch::trace(MachineEvent::SpaceFork { entries, pages });
         Ok(child)
     }
 

@@ -49,6 +49,7 @@ pub use map::{MapOptions, MapRequest, Placement, Source};
 pub use maps::MapsEntry;
 pub use remap::{Remap, RemapTarget};
 pub use sync::SyncMode;
+pub(crate) use unmap::Copies;
 pub use usage::Usage;
 
 use crate::error::MmError;

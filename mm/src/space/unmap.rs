@@ -10,6 +10,15 @@ use crate::table::gather::Gather;
 use crate::vma::tree::{MAX_AREAS, Tree};
 use crate::vma::{Range, Vma};
 
+/// What becomes of a private mapping's own copies when the pages of its object go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Copies {
+    /// They go as well: the object ends before them.
+    Go,
+    /// They stay: the object has a hole there now.
+    Stay,
+}
+
 impl AddressSpace {
     /// Removes every mapping in `length` bytes from `start` on. Holes are no error. Waits for one shootdown, whatever the size.
     ///
@@ -52,8 +61,8 @@ impl AddressSpace {
         Ok(removed)
     }
 
-    /// Takes the pages `first .. end` of the object behind `mappers` out of this space (I13). Private copies of these
-    /// pages go too, as on Linux.
+    /// Takes the pages `first .. end` of the object behind `mappers` out of this space (I13), and private copies of these pages
+    /// if `copies` says so.
     ///
     /// Shared tables are copied for it, from the kernel's reserve if need be.
     ///
@@ -65,26 +74,29 @@ impl AddressSpace {
         mappers: &Mappers,
         first: u64,
         end: u64,
+        copies: Copies,
     ) -> Result<(), OutOfMemory> {
         let mut next = UserAddr::NULL;
         loop {
             let mut gather = self.gather();
             let mut state = self.lock();
             let found = state.areas.iter_from(next).find_map(|vma| {
-                object_part(vma, mappers, first, end).map(|part| (part, vma.end()))
+                let part = object_part(vma, mappers, first, end)?;
+                let keeps = copies == Copies::Stay && !vma.is_shared();
+                Some((part, vma.end(), if keeps { Copies::Stay } else { Copies::Go }))
             });
-            let Some((range, area_end)) = found else { return Ok(()) };
+            let Some((range, area_end, copies)) = found else { return Ok(()) };
             self.note_peak(&mut state.totals);
             let mut cursor = Cursor::new(self.memory, self.root, &mut gather).critical();
-            let owned = cursor.own_edges(range);
-            if owned.is_ok() {
-                cursor.zap(range);
-                next = area_end;
-            }
+            let outcome = match copies {
+                Copies::Go => cursor.own_edges(range).map(|()| cursor.zap(range)),
+                Copies::Stay => cursor.zap_objects(range),
+            };
             let stale = gather.flush();
             drop(state);
             drop(stale);
-            owned?;
+            outcome?;
+            next = area_end;
         }
     }
 }

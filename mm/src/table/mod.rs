@@ -2,7 +2,8 @@
 //!
 //! - [`node`]: the protocol for one table: copying it (I3, I3b), releasing it;
 //! - `cursor`: descending, and the rule that a node is made exclusive before it is written (I1);
-//! - `zap`: detaching ranges; `shift`: moving them; `gather`: what a change made invalid, to be flushed and only then freed (I4);
+//! - `zap`, `zap_objects`: detaching ranges; `shift`: moving them; `gather`: what a change made invalid, to be flushed and only then
+//!   freed (I4);
 //! - `survey`: how far one gets in a bounded time;
 //! - `entry`: the forms that an entry takes; [`audit`]: checking a whole tree, for tests.
 //!
@@ -19,3 +20,4 @@ pub mod node;
 pub(crate) mod shift;
 pub(crate) mod survey;
 pub(crate) mod zap;
+mod zap_objects;

@@ -91,7 +91,7 @@ impl Cursor<'_, '_> {
         removed
     }
 
-    fn zap_page(&mut self, node: Frame, part: Part, level: u32) -> Residency {
+    pub(super) fn zap_page(&mut self, node: Frame, part: Part, level: u32) -> Residency {
         // A swap: the processor may set marks until the very last moment (I9).
         let entry = table(node).swap(part.index, Entry::EMPTY);
         self.memory.meta(node).add_present(-1);

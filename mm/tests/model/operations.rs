@@ -5,7 +5,7 @@ use mm::space::{Advice, MapRequest, Remap, RemapTarget, Source};
 use mm::{AddressSpace, Limits, Protection};
 
 use super::common::PAGE;
-use super::steps::{PAGES, WINDOW, address, user};
+use super::steps::{PAGES, RW, WINDOW, address, user};
 use super::world::{Content, Slot, World};
 
 /// From the pages that are watched to a place where nothing is.
@@ -120,6 +120,31 @@ impl World<'_> {
             }
         }
         assert_eq!(outcome.is_err(), holes);
+    }
+
+    /// Ends at the first page that cannot be had. What pages hold does not change, but a private page of the object that is
+    /// populated for writing is the process's own from then on.
+    pub fn populate(&mut self, process: usize, page: u64, count: u64, advice: Advice) {
+        let pages = page..page + Self::clip(page, count);
+        let Some(space) = self.space(process) else { return };
+        let outcome = space.advise(user(page), (pages.end - page) * PAGE, advice);
+        let model = self.model(process).expect("it exists");
+        if pages.clone().any(|page| !model.pages.contains_key(&page)) {
+            return assert_eq!(outcome, Err(mm::MmError::NoMemory), "a hole was populated");
+        }
+        let needed = if advice == Advice::PopulateWrite { RW } else { Protection::READ };
+        for page in pages {
+            let found = self.expected(process, page);
+            let Some((slot, byte)) = found.filter(|(slot, _)| slot.protection.contains(needed))
+            else {
+                return assert!(outcome.is_err(), "process {process} page {page} was populated");
+            };
+            if advice == Advice::PopulateWrite && matches!(slot.content, Content::Copied(_)) {
+                let own = Slot { content: Content::Private(byte), ..slot };
+                self.model(process).expect("it exists").pages.insert(page, own);
+            }
+        }
+        assert_eq!(outcome, Ok(()));
     }
 
     /// The area at `page`, if it holds `count` pages from there on.

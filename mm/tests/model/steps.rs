@@ -128,6 +128,11 @@ pub enum Step {
         page: u64,
         value: u8,
     },
+    /// A hole is made in the object.
+    Punch {
+        page: u64,
+        count: u64,
+    },
     Idle {
         cpu: usize,
     },
@@ -166,6 +171,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (process(), page()).prop_map(|(process, page)| Step::Look { process, page }),
         1 => (0..OBJECT_PAGES + 1).prop_map(|pages| Step::Resize { pages }),
         1 => (0..OBJECT_PAGES, any::<u8>()).prop_map(|(page, value)| Step::WriteObject { page, value }),
+        1 => (0..OBJECT_PAGES, 1..4_u64).prop_map(|(page, count)| Step::Punch { page, count }),
         1 => cpu().prop_map(|cpu| Step::Idle { cpu }),
     ];
     prop::collection::vec(step, 1..60)

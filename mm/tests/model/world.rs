@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mm::object::PagedObject;
+use mm::object::{MemoryObject, PagedObject};
 use mm::space::Source;
 use mm::{AddressSpace, ObjectRange, Protection};
 
@@ -124,14 +124,19 @@ impl<'a> World<'a> {
                     self.bytes[page as usize] = value;
                 }
             }
+            Step::Punch { page, count } => {
+                assert_eq!(self.object.punch(page, count), Ok(()));
+                self.bytes
+                    .iter_mut()
+                    .skip(page as usize)
+                    .take(count as usize)
+                    .for_each(|byte| *byte = 0);
+            }
             Step::AdviseFork { process, page, count, advice } => {
                 self.advise_fork(process, page, count, advice);
             }
             Step::Populate { process, page, count, advice } => {
-                if let Some(space) = self.space(process) {
-                    // Ends at the first page that cannot be had; what pages hold does not change.
-                    let _ = space.advise(user(page), Self::clip(page, count) * PAGE, advice);
-                }
+                self.populate(process, page, count, advice);
             }
             Step::MoveAway { process, page, count } => self.move_away(process, page, count),
             Step::WriteRemote { process, page, value } => self.write_remote(process, page, value),

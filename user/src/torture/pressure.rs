@@ -2,69 +2,69 @@
 //! when all is over all memory is back.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 
+use super::ledger::Ledger;
 use super::process::{self, Ended, fail};
 use crate::random::Random;
 use crate::{ok, sys};
 
 const PAGE: usize = 4096;
+/// Memory is taken in pieces of this size.
+const STEP: usize = 1 << 20;
 /// Children that rewrite what they inherit.
 const WRITERS: usize = 12;
 /// Processes that only exist, at most.
 const SLEEPERS: usize = 4000;
-/// Memory is back when it has been so for this long, or is not when it has not after [`PATIENCE`].
-const SETTLED: Duration = Duration::from_millis(300);
-/// What a kernel's allocators may keep of memory that they once had, in kB: however often this is done, not more.
-const KEPT: u64 = 2048;
-/// See [`SETTLED`].
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// What happened.
 pub(super) struct Pressure {
-    before: u64,
-    after: u64,
+    before: i64,
+    after: i64,
+    /// Pages that more kernel stacks take than the first time.
+    stacks: i64,
     killed: usize,
     refused: usize,
 }
 
 impl fmt::Display for Pressure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { before, after, killed, refused } = self;
+        let Self { before, after, stacks, killed, refused } = self;
         write!(
             out,
-            "out of memory: {killed} processes killed, {refused} forks refused; free before {before} kB, after {after} kB"
+            "out of memory: {killed} processes killed, {refused} forks refused; free before {before} kB, after {after} kB, \
+             {stacks} pages more for kernel stacks"
         )
     }
 }
 
-/// Uses all memory up twice over, in two ways.
+/// Uses all memory up several times over, in three ways.
 pub(super) fn run(seed: u64) -> Pressure {
     // Once for nothing: what the kernel keeps from its first time is not lost.
     warm_up();
-    static BEFORE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    let before = *BEFORE.get_or_init(settled);
+    static BEFORE: OnceLock<Ledger> = OnceLock::new();
+    let before = BEFORE.get_or_init(Ledger::settled);
     let mut killed = 0;
     killed += writers(seed);
+    killed += sharers();
     let (more, refused) = sleepers();
     killed += more;
-    let after = settled_at(before - KEPT);
+    let after = Ledger::settled_against(before);
     // Against the very first round, so that a loss that is small each time adds up.
-    if after + KEPT < before {
-        fail(&format!(
-            "{} kB of memory are lost: {before} kB before, {after} kB after",
-            before - after
-        ));
+    let missing = after.missing_since(before);
+    if !missing.is_empty() {
+        fail(&format!("memory is lost: {}", missing.join("; ")));
     }
-    Pressure { before, after, killed, refused }
+    let stacks = after.stacks_since(before);
+    Pressure { before: before.free, after: after.free, stacks, killed, refused }
 }
 
 fn warm_up() {
     static WARM: std::sync::Once = std::sync::Once::new();
     WARM.call_once(|| {
         writers(0);
+        sharers();
         sleepers();
     });
 }
@@ -78,31 +78,6 @@ fn meminfo(name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     number.unwrap_or_else(|| fail(&format!("no {name} in /proc/meminfo")))
-}
-
-/// Free memory once it does not change any more.
-fn settled() -> u64 {
-    let mut free = meminfo("MemFree");
-    let mut since = Instant::now();
-    while since.elapsed() < SETTLED {
-        std::thread::sleep(SETTLED / 10);
-        let now = meminfo("MemFree");
-        if now != free {
-            (free, since) = (now, Instant::now());
-        }
-    }
-    free
-}
-
-/// Free memory once it is `expected`, or has not become so for long.
-fn settled_at(expected: u64) -> u64 {
-    let start = Instant::now();
-    loop {
-        let free = settled();
-        if free >= expected || start.elapsed() > PATIENCE {
-            return free;
-        }
-    }
 }
 
 /// How readily the kernel kills this process and its children when memory is out: 1000 first, -1000 never.
@@ -171,6 +146,36 @@ fn expect(address: usize, value: u64) {
     if found != value {
         fail(&format!("{found:#x} and not {value:#x} at {address:#x}, without memory"));
     }
+}
+
+/// Two processes in one address space, of which one uses all memory up: both are killed for it, as it does not come back before
+/// both have ended. Returns how many that are.
+fn sharers() -> usize {
+    const STACK: usize = 64 << 10;
+    extern "C" fn idle(_: *mut libc::c_void) -> libc::c_int {
+        loop {
+            let _ = sys!(SYS_pause);
+        }
+    }
+    start(|| {
+        adjust("1000");
+        let Some(stack) = map(STACK) else { return };
+        let top = std::ptr::with_exposed_provenance_mut(stack + STACK);
+        // SAFETY: the stack is the other process's alone, which only makes a system call over and over.
+        let other =
+            unsafe { libc::clone(idle, top, libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut()) };
+        if other < 0 {
+            fail(&format!("clone: {}", Errno::last()));
+        }
+        while let Some(start) = map(STEP) {
+            (start..start + STEP).step_by(PAGE).for_each(|page| store(page, 1));
+        }
+    });
+    let killed = reap();
+    if killed != 2 {
+        fail(&format!("{killed} processes were killed, and not the two that share their memory"));
+    }
+    killed
 }
 
 /// With little memory left, makes processes until the kernel refuses. Returns how many were killed and how many refused.
@@ -250,7 +255,6 @@ impl Pipe {
 
 /// Takes memory until a few MiB are left.
 fn fill_up() {
-    const STEP: usize = 1 << 20;
     while meminfo("MemAvailable") > 6 << 10 {
         let Some(start) = map(STEP) else { return };
         (start..start + STEP).step_by(PAGE).for_each(|page| store(page, 1));

@@ -124,8 +124,11 @@ fn meaning(record: &Record) -> Option<What> {
         8 => point("path copy", format!("level {first}")),
         9 => {
             let (sent, skipped) = (first as u32, first >> 32);
-            let pages = if second == 0 { "all pages".into() } else { format!("{second} pages") };
-            point("shootdown", format!("{pages}, {sent} CPUs interrupted, {skipped} left alone"))
+            let cpus = format!("{sent} CPUs interrupted, {skipped} left alone");
+            match second {
+                0 => point("full flush", cpus),
+                pages => point("shootdown", format!("{pages} pages, {cpus}")),
+            }
         }
         10 => point("signal sent", format!("{first}")),
         11 => point("signal handler", format!("{first}")),
@@ -142,6 +145,12 @@ fn meaning(record: &Record) -> Option<What> {
         13 | 15 => Some(What::End { task }),
         16 => Some(What::Mark(text(first, second))),
         17 => point("policy", text(first, second)),
+        19 => point("frame copy", format!("{first:#x}")),
+        20 => match second {
+            0 => point("sole owner", format!("{first:#x}, a page")),
+            tables => point("sole owner", format!("{first:#x}, {tables} tables")),
+        },
+        21 => point("space fork", format!("{first} entries, {second} pages")),
         18 => Word::read(record.extra, task, first, second).map(What::Decision),
         _ => None,
     }

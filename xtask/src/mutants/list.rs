@@ -1,6 +1,6 @@
 //! The mutants of the memory manager: what is taken out of the code, and the test that must notice. Ordered by invariant.
 
-use super::Kind::{Model, Simulation};
+use super::Kind::{Kernel, Model, Simulation};
 use super::{Killer, Kind, Mutant};
 
 const fn killer(kind: Kind, program: &'static str, test: &'static str) -> Killer {
@@ -239,6 +239,27 @@ pub const MUTANTS: &[Mutant] = &[
         killer: killer(Simulation, "flushes", "what_is_at_the_target_of_a_move_goes_first"),
     },
     Mutant {
+        name: "I7: a fault on what is permitted already is not recognised",
+        file: "mm/src/space/fault.rs",
+        text: "if access != Access::Write || seen.is_writable() {",
+        instead: "if access != Access::Write {",
+        killer: killer(Simulation, "counters", "write_access_comes_back_without_a_shootdown"),
+    },
+    Mutant {
+        name: "I7: write access that comes back to a page is told to others",
+        file: "mm/src/space/fault.rs",
+        text: "                table(leaf).set(at, EntryFlags::WRITABLE);\n",
+        instead: "                cursor.gather.invalidate(page_range(address));\n                table(leaf).set(at, EntryFlags::WRITABLE);\n",
+        killer: killer(Simulation, "counters", "write_access_comes_back_without_a_shootdown"),
+    },
+    Mutant {
+        name: "I7: write access does not come back to tables",
+        file: "mm/src/table/cursor.rs",
+        text: "                parent_table.set(at, EntryFlags::WRITABLE);\n",
+        instead: "",
+        killer: killer(Simulation, "counters", "write_access_comes_back_without_a_shootdown"),
+    },
+    Mutant {
         name: "I8: mprotect gives write access to a shared page",
         file: "mm/src/table/entry.rs",
         text: "meta.kind() == Kind::Anonymous && meta.count.is_exclusive(),",
@@ -258,6 +279,46 @@ pub const MUTANTS: &[Mutant] = &[
         text: "return Ok(Page::Object(source, Writes::Fault));",
         instead: "return Ok(Page::Object(source, Writes::Direct));",
         killer: killer(Simulation, "flushes", "a_first_write_changes_nothing_for_others"),
+    },
+    Mutant {
+        name: "I9: a write that is let through is not noted",
+        file: "mm/src/space/fault.rs",
+        text: "            note_dirty(vma, address);\n            return Ok(Step::AllowWrites);",
+        instead: "            return Ok(Step::AllowWrites);",
+        killer: killer(
+            Simulation,
+            "objects",
+            "a_page_is_noted_as_dirty_when_its_first_write_is_let_through",
+        ),
+    },
+    Mutant {
+        name: "I9: a page that is mapped for writing is not noted",
+        file: "mm/src/space/fault.rs",
+        text: "            note_dirty(vma, address);\n            return Ok(Page::Object(source, Writes::Direct));",
+        instead: "            return Ok(Page::Object(source, Writes::Direct));",
+        killer: killer(
+            Simulation,
+            "objects",
+            "a_page_is_noted_as_dirty_when_its_first_write_is_let_through",
+        ),
+    },
+    Mutant {
+        name: "I11: a write to another process takes the page as it is",
+        file: "mm/src/space/remote.rs",
+        text: "self.each_page(address, from.len(), Access::Write,",
+        instead: "self.each_page(address, from.len(), Access::Read,",
+        killer: killer(Simulation, "objects", "remote_access_breaks_copy_on_write"),
+    },
+    Mutant {
+        name: "I11: a write to another process does not look again under the lock",
+        file: "mm/src/space/remote.rs",
+        text: "if !matches!(fresh, Ok(Some(entry)) if entry.is_writable()) {",
+        instead: "if !matches!(fresh, Ok(Some(_))) {",
+        killer: killer(
+            Simulation,
+            "parallel",
+            "a_remote_write_does_not_reach_what_fork_has_shared_meanwhile",
+        ),
     },
     Mutant {
         name: "I12: munmap changes shared tables in place",
@@ -302,9 +363,20 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "I12: truncation changes shared tables in place",
         file: "mm/src/space/unmap.rs",
-        text: "let owned = cursor.own_edges(range);",
-        instead: "let owned = Ok::<(), OutOfMemory>(());",
+        text: "Copies::Go => cursor.own_edges(range).map(|()| cursor.zap(range)),",
+        instead: "Copies::Go => Ok(cursor.zap(range)),",
         killer: killer(Simulation, "flushes", "a_truncated_page_is_gone_on_every_cpu"),
+    },
+    Mutant {
+        name: "I12: making a hole changes shared tables in place",
+        file: "mm/src/table/zap_objects.rs",
+        text: "self.own_child(node, level, part.range.start(), Missing::Stop)?;",
+        instead: "Some(entry.frame()).filter(|_| Missing::Stop != Missing::Create);",
+        killer: killer(
+            Simulation,
+            "objects",
+            "a_hole_leaves_private_copies_where_truncation_does_not",
+        ),
     },
     Mutant {
         name: "I12: mremap finds out half-way that memory is out",
@@ -316,8 +388,8 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "I13: truncation does not look at who maps the object",
         file: "mm/src/object/paged.rs",
-        text: "        self.mappers.visit(|space| space.zap_object(&self.mappers, first_gone, u64::MAX));\n",
-        instead: "        let _ = first_gone;\n",
+        text: "space.zap_object(&self.mappers, first_gone, u64::MAX, Copies::Go)",
+        instead: "{ let _ = (space, Copies::Go); Ok::<(), crate::OutOfMemory>(()) }",
         killer: killer(Simulation, "flushes", "a_truncated_page_is_gone_on_every_cpu"),
     },
     Mutant {
@@ -326,6 +398,51 @@ pub const MUTANTS: &[Mutant] = &[
         text: "        range.object.mappers().register(&self.family);\n",
         instead: "",
         killer: killer(Simulation, "flushes", "a_truncated_page_is_gone_on_every_cpu"),
+    },
+    Mutant {
+        name: "I14: fork does not keep faults out",
+        file: "mm/src/space/fork.rs",
+        text: "        let state = self.lock();\n        let child",
+        instead: "        let state = self.state.read();\n        let child",
+        killer: killer(Simulation, "parallel", "threads_of_one_space_fork_fault_and_unmap_at_once"),
+    },
+    Mutant {
+        name: "I16: fork counts the kernel's half of the root",
+        file: "mm/src/space/fork.rs",
+        text: "for index in self.used.iter() {",
+        instead: "for index in 0..arch::paging::TABLE_ENTRIES {",
+        killer: killer(Simulation, "basics", "fork_shares_until_either_side_writes"),
+    },
+    Mutant {
+        name: "I16: a space that ends gives up the kernel's half of its root",
+        file: "mm/src/space/teardown.rs",
+        text: "in self.used.iter().map(",
+        instead: "in (0..arch::paging::TABLE_ENTRIES).map(",
+        killer: killer(Simulation, "basics", "memory_reads_as_zero_and_keeps_what_is_written"),
+    },
+    Mutant {
+        name: "I17: a word in shared memory is told by its address",
+        file: "kernel/src/futex/key.rs",
+        text: "            if area.is_shared()\n",
+        instead: "            if !area.is_shared()\n",
+        killer: Killer {
+            package: "kernel",
+            kind: Kernel,
+            program: "kernel",
+            test: "futex::key::tests::a_word_is_the_same_by_what_is_mapped_and_not_by_its_frame",
+        },
+    },
+    Mutant {
+        name: "I17: a word in private memory is told by the object below",
+        file: "kernel/src/futex/key.rs",
+        text: "            if area.is_shared()\n                && let",
+        instead: "            if let",
+        killer: Killer {
+            package: "kernel",
+            kind: Kernel,
+            program: "kernel",
+            test: "futex::key::tests::a_word_is_the_same_by_what_is_mapped_and_not_by_its_frame",
+        },
     },
     Mutant {
         name: "H3: a huge page whose parts others have is taken for an exclusive one",

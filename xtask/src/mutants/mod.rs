@@ -47,7 +47,7 @@ struct Killer {
     /// The crate.
     package: &'static str,
     kind: Kind,
-    /// The test program, `tests/*.rs` of the crate.
+    /// The test program, `tests/*.rs` of the crate; of the kernel, whose library it is, the crate's name.
     program: &'static str,
     /// The test in it.
     test: &'static str,
@@ -60,6 +60,8 @@ enum Kind {
     Simulation,
     /// As a loom model.
     Model,
+    /// In the kernel's library: a unit test, whose path is its name.
+    Kernel,
 }
 
 /// Applies every mutant whose name contains `only`, one after the other.

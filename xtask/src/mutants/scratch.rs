@@ -128,14 +128,13 @@ impl Scratch {
     /// Compiles the test program and says where it is.
     fn compile(&self, killer: Killer) -> anyhow::Result<PathBuf> {
         let mut command = workspace::cargo(["test", "--no-run", "--message-format=json"]);
-        command.current_dir(&self.tree).args([
-            "--package",
-            killer.package,
-            "--test",
-            killer.program,
-        ]);
+        command.current_dir(&self.tree).args(["--package", killer.package]);
+        match killer.kind {
+            Kind::Kernel => command.arg("--lib"),
+            Kind::Simulation | Kind::Model => command.args(["--test", killer.program]),
+        };
         let target = match killer.kind {
-            Kind::Simulation => "build",
+            Kind::Simulation | Kind::Kernel => "build",
             Kind::Model => {
                 command.arg("--profile=hosted").env("RUSTFLAGS", "--cfg loom");
                 "loom"

@@ -28,7 +28,8 @@ pub fn tests() -> anyhow::Result<Counts> {
     Ok(counts)
 }
 
-/// The property tests of the memory manager, each for as long as the plan says, from its seed on.
+/// The property tests of the memory manager, each for as long as the plan says, from its seed on; then its loom models, each for as
+/// long, with more and more preemptions.
 ///
 /// # Errors
 /// If cargo cannot be started.
@@ -37,7 +38,12 @@ pub fn torture(plan: &TorturePlan) -> anyhow::Result<Counts> {
     command.args(["--test", "model", "--test", "parallel", "--", "--nocapture"]);
     command.env("TORTURE_SECONDS", plan.seconds.to_string());
     command.env("TORTURE_SEED", plan.seed.to_string());
-    cargo_tests("torture of the memory manager", &mut command)
+    let mut counts = cargo_tests("torture of the memory manager", &mut command)?;
+    let mut models = model_command("mm");
+    models.args(["--", "--nocapture"]);
+    models.env("TORTURE_SECONDS", plan.seconds.to_string());
+    counts += cargo_tests("torture by loom", &mut models)?;
+    Ok(counts)
 }
 
 /// The guest suite on the host's own Linux: what passes on Skein must pass there.
@@ -93,13 +99,17 @@ fn cargo_tests(name: &str, command: &mut Command) -> anyhow::Result<Counts> {
 fn models() -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
     for package in MODELLED_CRATES {
-        let mut command = workspace::cargo(["test", "--no-fail-fast", "--profile=hosted"]);
-        command.args(["--package", package, "--test", "loom_*"]);
-        command.env("RUSTFLAGS", "--cfg loom");
-        command.env("CARGO_TARGET_DIR", workspace::target().join("loom"));
-        counts += cargo_tests(&format!("loom models of {package}"), &mut command)?;
+        counts += cargo_tests(&format!("loom models of {package}"), &mut model_command(package))?;
     }
     Ok(counts)
+}
+
+fn model_command(package: &str) -> Command {
+    let mut command = workspace::cargo(["test", "--no-fail-fast", "--profile=hosted"]);
+    command.args(["--package", package, "--test", "loom_*"]);
+    command.env("RUSTFLAGS", "--cfg loom");
+    command.env("CARGO_TARGET_DIR", workspace::target().join("loom"));
+    command
 }
 
 /// Shows a line of a test program as far as a person wants to see it.

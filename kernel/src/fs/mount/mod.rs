@@ -10,6 +10,7 @@ mod table;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
+use core::ops::Bound;
 
 use arch::sync::atomic::{AtomicU32, Ordering};
 use arch::sync::{Rank, SpinLock};
@@ -70,6 +71,28 @@ fn root_of(file_system: &dyn FileSystem) -> Result<Arc<Dentry>> {
     }
     roots.insert(file_system.device(), Arc::downgrade(&fresh));
     Ok(fresh)
+}
+
+/// Forgets directory entries that nobody uses any more, in every file system.
+///
+/// # Errors
+/// `ENOMEM`; some may be forgotten then.
+pub fn drop_dead_entries() -> Result<()> {
+    let mut last = None;
+    loop {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        // One at a time: a sweep takes long, and its locks have the same rank.
+        let found = {
+            let roots = ROOTS.lock();
+            let next = roots.range((from, Bound::Unbounded)).next();
+            next.map(|(device, root)| (*device, root.upgrade()))
+        };
+        let Some((device, root)) = found else { return Ok(()) };
+        last = Some(device);
+        if let Some(root) = root {
+            root.sweep()?;
+        }
+    }
 }
 
 impl Mount {

@@ -1,13 +1,18 @@
-//! `/proc/meminfo` and `/proc/vmstat`.
+//! `/proc/meminfo`, `/proc/vmstat`, `/proc/slabinfo` and `/proc/sys/vm/drop_caches`.
 
 use arch::addr::PAGE_SIZE;
+use arch::thread::KernelStack;
 
-use super::super::pseudo::Output;
+use super::super::mount::drop_dead_entries;
+use super::super::pseudo::{Output, parse_number};
 use super::subject::System;
-use crate::errno::Result;
-use crate::memory::heap::memory;
+use crate::errno::{Errno, Result};
+use crate::memory::heap::{heap, machine_frames, memory};
 
 const PAGE_KIB: u64 = PAGE_SIZE as u64 / 1024;
+
+/// A kernel stack.
+const STACK_KIB: usize = KernelStack::SIZE / 1024;
 
 /// A huge page.
 const HUGE_KIB: u64 = 2048;
@@ -19,7 +24,8 @@ pub fn summary(_: &System, out: &mut Output) -> Result<()> {
     let total = stats.total * PAGE_KIB;
     let free = stats.free * PAGE_KIB;
     let shared = census.object * PAGE_KIB;
-    let kernel = census.kernel * PAGE_KIB;
+    let slabs = heap().frames() * PAGE_KIB;
+    let stacks = KernelStack::usage();
     for (label, kib) in [
         ("MemTotal", total),
         ("MemFree", free),
@@ -43,10 +49,10 @@ pub fn summary(_: &System, out: &mut Output) -> Result<()> {
         ("Mapped", shared),
         ("Shmem", shared),
         ("KReclaimable", 0),
-        ("Slab", kernel),
+        ("Slab", slabs),
         ("SReclaimable", 0),
-        ("SUnreclaim", kernel),
-        ("KernelStack", 0),
+        ("SUnreclaim", slabs),
+        ("KernelStack", ((stacks.mapped - stacks.cached) * STACK_KIB) as u64),
         ("PageTables", census.tables * PAGE_KIB),
         ("NFS_Unstable", 0),
         ("Bounce", 0),
@@ -70,6 +76,7 @@ pub fn summary(_: &System, out: &mut Output) -> Result<()> {
 pub fn events(_: &System, out: &mut Output) -> Result<()> {
     let stats = memory().stats();
     let census = memory().census();
+    let stacks = KernelStack::usage();
     for (label, value) in [
         ("nr_free_pages", stats.free),
         ("nr_anon_pages", census.anonymous),
@@ -78,7 +85,12 @@ pub fn events(_: &System, out: &mut Output) -> Result<()> {
         ("nr_file_pages", census.object),
         ("nr_shmem", census.object),
         ("nr_page_table_pages", census.tables),
-        ("nr_slab_unreclaimable", census.kernel),
+        ("nr_slab_unreclaimable", heap().frames()),
+        ("nr_kernel_stack", ((stacks.mapped - stacks.cached) * STACK_KIB) as u64),
+        ("skein_kernel_pages", census.kernel),
+        ("skein_large_pages", heap().large_frames()),
+        ("skein_machine_pages", machine_frames()),
+        ("skein_stacks_cached", stacks.cached as u64),
     ] {
         writeln!(out, "{label} {value}")?;
     }
@@ -86,4 +98,48 @@ pub fn events(_: &System, out: &mut Output) -> Result<()> {
         writeln!(out, "skein_{name} {value}")?;
     }
     Ok(())
+}
+
+/// The lines of `/proc/slabinfo`, in the format of slabinfo(5). Objects in the magazines of CPUs do not count as active.
+pub fn slabs(_: &System, out: &mut Output) -> Result<()> {
+    writeln!(out, "slabinfo - version: 2.1")?;
+    out.bytes(
+        b"# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> \
+          : tunables <limit> <batchcount> <sharedfactor> \
+          : slabdata <active_slabs> <num_slabs> <sharedavail>\n",
+    )?;
+    for class in heap().class_stats() {
+        let (size, slabs, fit) = (class.size, class.slabs, class.objects_per_slab());
+        writeln!(
+            out,
+            "kmalloc-{size:<9} {:6} {:6} {size:6} {fit:4} {:4} \
+             : tunables {:4} {:4} {:4} : slabdata {slabs:6} {slabs:6} {:6}",
+            class.used,
+            slabs * fit,
+            1,
+            0,
+            0,
+            0,
+            class.cached,
+        )?;
+    }
+    Ok(())
+}
+
+/// Gives back what is only kept for the next: directory entries that are gone and free objects of the heap (2, or 3 for
+/// all). There is no page cache beside the files themselves, so 1 finds nothing to drop.
+///
+/// # Errors
+/// `EINVAL` for other numbers than Linux takes; `ENOMEM`.
+pub fn drop_caches(_: &System, text: &[u8]) -> Result<()> {
+    match parse_number(text)? {
+        1 | 4 => Ok(()),
+        2 | 3 => {
+            drop_dead_entries()?;
+            heap().shrink();
+            memory().drain_caches();
+            Ok(())
+        }
+        _ => Err(Errno::EINVAL),
+    }
 }

@@ -30,6 +30,7 @@ static ENTRIES: &[Entry<System>] = &[
         let pid = task::current().process().pid();
         Ok(LinkTarget::Text(format!("{pid}").into_bytes()))
     }),
+    Entry::private("slabinfo", memory::slabs),
     Entry::file("stat", counters::summary),
     Entry::file("swaps", |_, out| {
         writeln!(out, "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority")

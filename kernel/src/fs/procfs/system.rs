@@ -5,8 +5,8 @@ use spin::Once;
 
 use super::super::DESCRIPTORS_MAX;
 use super::super::pseudo::{Entry, Output, parse_number};
-use super::scheduler;
 use super::subject::System;
+use super::{memory, scheduler};
 use crate::coredump::pattern;
 use crate::errno::{Errno, Result};
 use crate::exec::randomisation;
@@ -68,6 +68,7 @@ static RANDOM: &[Entry<System>] = &[
 ];
 
 static VM: &[Entry<System>] = &[
+    Entry::write_only("drop_caches", memory::drop_caches),
     Entry::file("max_map_count", |_, out| writeln!(out, "65530")),
     Entry::file("mmap_min_addr", |_, out| writeln!(out, "65536")),
     Entry::writable("overcommit_memory", overcommit, set_overcommit),

@@ -16,7 +16,7 @@ pub use text::parse_number;
 
 use super::inode::{Inode, LinkTarget};
 use super::metadata::DeviceNumber;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 
 /// What the entries of a table are about.
 pub trait Subject: Clone + Send + Sync + 'static {
@@ -82,6 +82,11 @@ impl<S> Entry<S> {
     /// A file that only its owner may read.
     pub const fn private(name: &'static str, read: ReadFunction<S>) -> Self {
         Self { name, node: Node::File(0o400, read, None) }
+    }
+
+    /// A file that only its owner may write, and nobody read.
+    pub const fn write_only(name: &'static str, write: WriteFunction<S>) -> Self {
+        Self { name, node: Node::File(0o200, |_, _| Err(Errno::EACCES), Some(write)) }
     }
 
     /// A directory.

@@ -27,7 +27,7 @@ pub const SYSCALLS: &[Syscall] = &[
 ];
 
 /// The most segments of one call (`UIO_MAXIOV`).
-const SEGMENTS_MAX: usize = 1024;
+pub const SEGMENTS_MAX: usize = 1024;
 /// What preadv2 and pwritev2 accept. Everything is in memory, so only `RWF_APPEND` and `RWF_NOWAIT` could matter.
 const FLAGS_KNOWN: u32 =
     abi::RWF_HIPRI | abi::RWF_DSYNC | abi::RWF_SYNC | abi::RWF_NOWAIT | abi::RWF_APPEND;
