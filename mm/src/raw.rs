@@ -6,7 +6,6 @@
 //! are touched through [`Table`] alone.
 #![allow(unsafe_code, reason = "sees frames as memory, for the whole crate")]
 
-use core::ops::Range;
 use core::ptr;
 
 use arch::addr::{Frame, PAGE_SIZE, PhysAddr};
@@ -23,6 +22,18 @@ pub const TABLE_ENTRIES: usize = 2;
 
 /// Entries that are looked at together: a cache line. Most tables are nearly empty.
 const LINE: usize = if TABLE_ENTRIES < 8 { TABLE_ENTRIES } else { 8 };
+/// Cache lines of a table.
+pub(crate) const LINES: usize = TABLE_ENTRIES / LINE;
+
+/// The number of the cache line with the entry at `index`.
+pub(crate) const fn line_of(index: usize) -> usize {
+    index / LINE
+}
+
+/// The index of the first entry in cache line number `line`.
+pub(crate) const fn line_start(line: usize) -> usize {
+    line * LINE
+}
 
 /// Physical memory that is free for `mm` to use, as whole frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,32 +120,15 @@ impl Table {
         Entry::from_bits(self.0[index].load(Ordering::Acquire))
     }
 
-    /// The index of the first entry from `from` on that is not empty.
-    #[must_use]
-    pub fn next_used(&self, from: usize) -> Option<usize> {
-        let is_used = |index: &usize| self.0[*index].load(Ordering::Relaxed) != 0;
-        let boundary = from.next_multiple_of(LINE).min(TABLE_ENTRIES);
-        if let Some(index) = (from..boundary).find(is_used) {
-            return Some(index);
-        }
-        self.used_lines_from(boundary).next()?.find(is_used)
+    /// Whether the entry at `index` is not empty.
+    pub(crate) fn is_used(&self, index: usize) -> bool {
+        self.0[index].load(Ordering::Relaxed) != 0
     }
 
-    /// The indices of entries by cache line, without the lines that are empty.
-    pub fn used_lines(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        self.used_lines_from(0)
-    }
-
-    /// As [`used_lines`](Self::used_lines), from the first index of a line on.
-    fn used_lines_from(&self, first: usize) -> impl Iterator<Item = Range<usize>> + '_ {
-        let lines = self.0[first..].chunks_exact(LINE).enumerate();
-        let is_used = |line: &[AtomicU64]| {
-            line.iter().fold(0, |all, entry| all | entry.load(Ordering::Relaxed)) != 0
-        };
-        lines.filter(move |(_, line)| is_used(line)).map(move |(number, _)| {
-            let start = first + number * LINE;
-            start..start + LINE
-        })
+    /// Whether an entry of cache line number `line` is not empty.
+    pub(crate) fn is_line_used(&self, line: usize) -> bool {
+        let (lines, _) = self.0.as_chunks::<LINE>();
+        lines[line].iter().fold(0, |all, entry| all | entry.load(Ordering::Relaxed)) != 0
     }
 
     /// Writes the entry at `index`. Release: whoever walks to the child sees its content.

@@ -1,25 +1,22 @@
 //! A queue ordered by a key, smallest first: a binary heap whose room is reserved ahead.
+//!
+//! Most queues hold one or two values at most times, so that is what the code is made for: short ways to and from an empty
+//! heap, and entries that are exchanged in place.
 
-use alloc::collections::BinaryHeap;
-use core::cmp::{Ordering, Reverse};
+use alloc::vec::Vec;
 
 /// Values with keys. Equal keys come out in any order, so a key should be unique.
 #[derive(Debug)]
 pub struct KeyedQueue<K: Ord, V> {
-    heap: BinaryHeap<Reverse<Entry<K, V>>>,
-}
-
-#[derive(Debug)]
-struct Entry<K, V> {
-    key: K,
-    value: V,
+    /// No entry has a smaller key than the one at half its place, counted from one.
+    heap: Vec<(K, V)>,
 }
 
 impl<K: Ord, V> KeyedQueue<K, V> {
     /// An empty queue without room.
     #[must_use]
     pub const fn new() -> Self {
-        Self { heap: BinaryHeap::new() }
+        Self { heap: Vec::new() }
     }
 
     /// Makes room for `total` values in all. Says whether there was memory.
@@ -30,41 +27,34 @@ impl<K: Ord, V> KeyedQueue<K, V> {
 
     /// Adds `value`.
     pub fn push(&mut self, key: K, value: V) {
-        self.heap.push(Reverse(Entry { key, value }));
+        self.heap.push((key, value));
+        self.rise(self.heap.len() - 1);
     }
 
     /// Takes the value with the smallest key.
     pub fn pop(&mut self) -> Option<(K, V)> {
-        if self.heap.is_empty() {
-            // Most queues are, at most switches.
-            return None;
+        match self.heap.len() {
+            0 | 1 => self.heap.pop(),
+            _ => Some(self.take_at(0)),
         }
-        self.heap.pop().map(|Reverse(entry)| (entry.key, entry.value))
     }
 
     /// The smallest key and its value.
     #[must_use]
     pub fn first(&self) -> Option<(&K, &V)> {
-        self.heap.peek().map(|Reverse(entry)| (&entry.key, &entry.value))
+        self.heap.first().map(|(key, value)| (key, value))
     }
 
     /// All values, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &V> {
-        self.heap.iter().map(|Reverse(entry)| &entry.value)
+        self.heap.iter().map(|(_, value)| value)
     }
 
     /// Takes out the value with the smallest key among those that are `wanted`. Linear in the length.
-    pub fn take(&mut self, mut wanted: impl FnMut(&V) -> bool) -> Option<V>
-    where
-        K: Clone,
-    {
-        let entries = self.heap.iter().filter(|Reverse(entry)| wanted(&entry.value));
-        let key = entries.map(|Reverse(entry)| &entry.key).min()?.clone();
-        let mut entries = core::mem::take(&mut self.heap).into_vec();
-        let position = entries.iter().position(|Reverse(entry)| entry.key == key);
-        let found = position.map(|position| entries.swap_remove(position).0.value);
-        self.heap = BinaryHeap::from(entries);
-        found
+    pub fn take(&mut self, mut wanted: impl FnMut(&V) -> bool) -> Option<V> {
+        let entries = self.heap.iter().enumerate().filter(|(_, (_, value))| wanted(value));
+        let (place, _) = entries.min_by_key(|(_, (key, _))| key)?;
+        Some(self.take_at(place).1)
     }
 
     /// How many values are queued.
@@ -78,6 +68,45 @@ impl<K: Ord, V> KeyedQueue<K, V> {
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }
+
+    /// Takes out the entry at `place`; the last one takes its place and moves on to where it belongs.
+    fn take_at(&mut self, place: usize) -> (K, V) {
+        let entry = self.heap.swap_remove(place);
+        if place < self.heap.len() {
+            let place = self.rise(place);
+            self.sink(place);
+        }
+        entry
+    }
+
+    /// Moves the entry at `place` towards the front as far as its key says. Returns its new place.
+    fn rise(&mut self, mut place: usize) -> usize {
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if self.heap[parent].0 <= self.heap[place].0 {
+                break;
+            }
+            self.heap.swap(parent, place);
+            place = parent;
+        }
+        place
+    }
+
+    /// Moves the entry at `place` towards the end as far as its key says.
+    fn sink(&mut self, mut place: usize) {
+        loop {
+            let (left, right) = (2 * place + 1, 2 * place + 2);
+            let Some(mut least) = self.heap.get(left).map(|_| left) else { return };
+            if self.heap.get(right).is_some_and(|(key, _)| *key < self.heap[left].0) {
+                least = right;
+            }
+            if self.heap[place].0 <= self.heap[least].0 {
+                return;
+            }
+            self.heap.swap(place, least);
+            place = least;
+        }
+    }
 }
 
 impl<K: Ord, V> Default for KeyedQueue<K, V> {
@@ -86,26 +115,35 @@ impl<K: Ord, V> Default for KeyedQueue<K, V> {
     }
 }
 
-impl<K: Ord, V> PartialEq for Entry<K, V> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-impl<K: Ord, V> Eq for Entry<K, V> {}
-impl<K: Ord, V> PartialOrd for Entry<K, V> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<K: Ord, V> Ord for Entry<K, V> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn it_orders_as_a_sorted_set_does(
+            steps in prop::collection::vec((any::<u8>(), any::<Option<u8>>()), 0..80),
+        ) {
+            let (mut queue, mut model) = (KeyedQueue::new(), BTreeSet::new());
+            for (number, (key, taken)) in steps.into_iter().enumerate() {
+                queue.push((key, number), (key, number));
+                model.insert((key, number));
+                if let Some(limit) = taken {
+                    let wanted = |&&(key, _): &&(u8, usize)| key >= limit;
+                    let expected = model.iter().find(wanted).copied();
+                    prop_assert_eq!(queue.take(|value| wanted(&value)), expected);
+                    expected.map(|value| model.remove(&value));
+                }
+                prop_assert_eq!(queue.first().map(|(key, _)| key), model.first());
+            }
+            let rest: Vec<_> = core::iter::from_fn(|| queue.pop()).map(|(key, _)| key).collect();
+            prop_assert_eq!(rest, model.into_iter().collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn values_come_in_order_of_their_keys_and_any_can_be_taken() {

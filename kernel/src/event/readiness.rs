@@ -11,17 +11,22 @@ use arch::time::Nanos;
 use super::timeout::Deadline;
 use crate::errno::{Errno, Result};
 use crate::fs::{File, PollEvents, PollTable};
-use crate::scheduling::{WaitEnd, WaitQueue, Wake};
+use crate::held_late;
+use crate::scheduling::{LateLink, WaitEnd, WaitQueue, Wake};
 
 /// What wakes a waiter.
 struct Bell {
     rung: AtomicBool,
     queue: WaitQueue,
+    late: LateLink<Bell>,
 }
+
+held_late!(Bell, late);
 
 impl Bell {
     fn new() -> Arc<Self> {
-        Arc::new(Self { rung: AtomicBool::new(false), queue: WaitQueue::new() })
+        let (rung, queue) = (AtomicBool::new(false), WaitQueue::new());
+        Arc::new(Self { rung, queue, late: LateLink::new() })
     }
 }
 

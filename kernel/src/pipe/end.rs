@@ -81,12 +81,8 @@ impl Pipe {
             return Ok(0);
         }
         loop {
-            let count = {
-                let mut buffer = self.buffer.lock();
-                let count = buffer.read(sink);
-                self.publish(&buffer);
-                count?
-            };
+            // Most readers come to an empty pipe, and then need not lock it to see that.
+            let count = if self.is_empty() { 0 } else { self.take(sink)? };
             if count > 0 {
                 self.writable.wake_one();
                 if !self.is_empty() {
@@ -102,6 +98,14 @@ impl Pipe {
             }
             self.wait_readable()?;
         }
+    }
+
+    /// Moves what there is to `sink`.
+    fn take(&self, sink: &mut Sink<'_>) -> Result {
+        let mut buffer = self.buffer.lock();
+        let count = buffer.read(sink);
+        self.publish(&buffer);
+        count
     }
 
     /// Wakes one thread for what there is now: a reader for bytes, a writer for a free slot. Each wakes the next.

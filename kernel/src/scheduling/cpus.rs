@@ -1,16 +1,16 @@
 //! What the kernel keeps per CPU for scheduling, and the one scheduler.
 #![allow(unsafe_code, reason = "keeps each CPU's part as a pointer on that CPU")]
 
-use alloc::sync::Arc;
 use core::ptr;
 
 use arch::cpu::CpuId;
+use arch::sync::PerCpu;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use arch::sync::{Irq, PerCpu, Rank, SpinLock};
 use arch::thread;
 use sched::Scheduler;
 use spin::Once;
 
+use super::late::LateList;
 use super::policy;
 use super::switch::Handoff;
 use crate::cpu::Usage;
@@ -28,11 +28,8 @@ pub(crate) struct Cpu {
     pub timer_works: AtomicBool,
     /// What the outgoing thread leaves to the incoming one.
     pub(super) handoff: Handoff,
-    /// Ended threads whose memory is to be freed: a list through [`ThreadCore::next_dead`](super::ThreadCore).
-    pub(super) dead: SpinLock<Option<Arc<Thread>>, Irq>,
-    /// There may be some: asked on every way to user mode, where the lock would cost more than all else. Relaxed: set
-    /// with interrupts off by the CPU that looks.
-    pub(super) has_dead: AtomicBool,
+    /// What is to be dropped here where sleeping would be allowed: ended threads above all.
+    pub(super) late: LateList,
     /// Where this CPU's time goes.
     pub usage: Usage,
 }
@@ -111,8 +108,7 @@ impl Cpu {
             programmed: AtomicU64::new(u64::MAX),
             timer_works: AtomicBool::new(false),
             handoff: Handoff::new(),
-            dead: SpinLock::new(Rank::LEAF, None),
-            has_dead: AtomicBool::new(false),
+            late: LateList::new(),
             usage: Usage::new(),
         }
     }

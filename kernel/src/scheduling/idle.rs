@@ -8,7 +8,8 @@ use arch::{clock, interrupts, preempt};
 use sched::Leave;
 
 use super::cpus::{note_this_cpu, scheduler, this_cpu};
-use super::switch::{release_dead, schedule};
+use super::late::release_late;
+use super::switch::schedule;
 use crate::cpu::{self, start_load_averages};
 use crate::task::{self, Thread};
 
@@ -35,7 +36,9 @@ pub fn run_idle() -> ! {
         if preempt::requested() || scheduler().should_switch(arch::current_cpu()) {
             interrupts::enable();
             schedule(Leave::Preempt);
-            release_dead();
+        } else if this_cpu().late.is_waiting() {
+            interrupts::enable();
+            release_late();
         } else {
             // Enables interrupts and halts in one step: a wake-up that comes in between ends the halt.
             interrupts::wait();

@@ -14,30 +14,49 @@ use arrayvec::ArrayVec;
 use sched::WakeMask;
 
 use super::block::wake_thread;
+use super::late::{HeldLate, Late, LateLink};
 use crate::errno::{Errno, Result};
+use crate::held_late;
 use crate::task::Thread;
 
 /// Somebody who wants to know that a wait queue was woken.
-pub trait Wake: Send + Sync {
+pub trait Wake: LetGo + Send + Sync {
     /// The queue was woken. May be called from an interrupt handler and with spin locks held: it must not sleep.
     /// It may also be called once more while the registration is being dropped.
     fn wake(&self);
 }
 
+/// What can be let go of in an interrupt handler: see [`Late`].
+pub trait LetGo {
+    /// Gives the reference up later.
+    fn let_go(self: Arc<Self>);
+}
+
+impl<T: HeldLate> LetGo for T {
+    fn let_go(self: Arc<Self>) {
+        drop(Late::new(self));
+    }
+}
+
 /// An observer that wakes one thread from whatever it waits for, to look again.
-pub struct ThreadWaker(Arc<Thread>);
+pub struct ThreadWaker {
+    thread: Arc<Thread>,
+    late: LateLink<ThreadWaker>,
+}
+
+held_late!(ThreadWaker, late);
 
 impl ThreadWaker {
     /// Wakes `thread`.
     #[must_use]
     pub fn new(thread: Arc<Thread>) -> Self {
-        Self(thread)
+        Self { thread, late: LateLink::new() }
     }
 }
 
 impl Wake for ThreadWaker {
     fn wake(&self) {
-        wake_thread(&self.0, WakeMask::EVENT);
+        wake_thread(&self.thread, WakeMask::EVENT);
     }
 }
 
@@ -93,7 +112,11 @@ impl Observers {
             };
             let Some((last, _)) = batch.last() else { return };
             from = last + 1;
-            batch.iter().for_each(|(_, observer)| observer.wake());
+            for (_, observer) in batch {
+                observer.wake();
+                // Its registration may have been dropped meanwhile.
+                observer.let_go();
+            }
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use arch::cpu::CpuMask;
 use arch::events::Ipi;
-use arch::sync::atomic::Ordering;
 use arch::{interrupts, preempt as hold};
 use sched::{Leave, Resched};
 
 use super::cpus::{scheduler, this_cpu};
-use super::switch::{release_dead, schedule};
+use super::late::release_late;
+use super::switch::schedule;
 
 /// Does what `resched` asks for. The caller stays on its CPU: preemption or interrupts are off.
 pub(crate) fn carry_out(resched: Resched) {
@@ -46,12 +46,12 @@ pub fn preempt() {
 /// Whether [`preempt_if_requested`] has something to do on this CPU. Interrupts are off.
 #[inline]
 pub fn wants_to_preempt() -> bool {
-    hold::requested() || this_cpu().has_dead.load(Ordering::Relaxed)
+    hold::requested() || this_cpu().late.is_waiting()
 }
 
 /// Gives way if that is asked for, and frees ended threads. For the thread loop, before it enters user mode.
 pub fn preempt_if_requested() {
-    release_dead();
+    release_late();
     while hold::requested() {
         schedule(Leave::Preempt);
     }

@@ -9,11 +9,11 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::mem;
 
-use arch::sync::atomic::Ordering;
 use arch::{clock, interrupts, preempt, thread};
 use sched::{Fate, Leave, Switch, Switched};
 
-use super::cpus::{Cpu, scheduler, this_cpu};
+use super::cpus::{scheduler, this_cpu};
+use super::late::{Late, release_late};
 use super::preemption::{carry_out, look};
 use super::thread_core::{Machine, Start};
 use crate::task::{self, Thread};
@@ -139,7 +139,8 @@ unsafe fn finish() {
     match fate {
         Fate::Left => drop(previous),
         Fate::Ended => {
-            bury(this, previous);
+            // Interrupts are off, so this is not the place to run its destructor.
+            drop(Late::new(previous));
             look();
         }
         Fate::Migrates | Fate::Displaced => {
@@ -155,7 +156,7 @@ pub(super) extern "C" fn begin(_argument: usize) -> ! {
     unsafe { finish() };
     interrupts::enable();
     preempt::enable();
-    release_dead();
+    release_late();
     let current = task::current();
     // SAFETY: the current thread's machine part; taken once, by the thread itself.
     let start = unsafe { (*current.scheduling.machine()).start.take() };
@@ -205,31 +206,4 @@ pub fn spawn(thread: &Arc<Thread>) {
     preempt::disable();
     carry_out(scheduler().spawn(thread, clock::now(), arch::current_cpu()));
     preempt::enable();
-}
-
-/// Puts an ended thread on this CPU's list. Interrupts are off, so this is not the place to run its destructor.
-fn bury(this: &Cpu, thread: Arc<Thread>) {
-    let mut dead = this.dead.lock();
-    this.has_dead.store(true, Ordering::Relaxed);
-    // SAFETY: an ended thread is in the hands of the CPU that switched away from it; it is on no other list.
-    unsafe { (*thread.scheduling.machine()).next_dead = dead.take() };
-    *dead = Some(thread);
-}
-
-/// Frees the ended threads of this CPU. Where sleeping would be allowed too: on the way to user mode, and before the CPU
-/// halts. One of the two comes soon after every switch.
-pub(super) fn release_dead() {
-    let this = this_cpu();
-    if !this.has_dead.load(Ordering::Relaxed) {
-        return;
-    }
-    let mut dead = this.dead.lock();
-    this.has_dead.store(false, Ordering::Relaxed);
-    let mut next = dead.take();
-    drop(dead);
-    while let Some(thread) = next {
-        // SAFETY: the thread was taken off the list, so it is in this caller's hands.
-        next = unsafe { (*thread.scheduling.machine()).next_dead.take() };
-        drop(thread);
-    }
 }

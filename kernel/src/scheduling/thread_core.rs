@@ -26,8 +26,10 @@ use spin::Once;
 use super::block::wake_thread;
 use super::cpu_clock::{CpuClock, Meter};
 use super::cpus::scheduler;
+use super::late::{Late, LateLink};
 use super::switch::begin;
 use crate::errno::{Errno, Result};
+use crate::held_late;
 use crate::task::{self, Thread};
 use crate::time::Timer;
 use crate::trace;
@@ -51,8 +53,6 @@ pub(super) struct Machine {
     pub space: Option<Arc<AddressSpace>>,
     /// What to run first; taken by the thread when it starts.
     pub start: Option<Start>,
-    /// The next in a list of ended threads.
-    pub next_dead: Option<Arc<Thread>>,
 }
 
 /// A thread's scheduling state, embedded in [`Thread`] as `scheduling`.
@@ -67,7 +67,10 @@ pub struct ThreadCore {
     cpu_clock: CpuClock,
     /// The thread ends, and has no locks for anybody to wait for.
     releases_locks: AtomicBool,
+    late: LateLink<Thread>,
 }
+
+held_late!(Thread, scheduling.late);
 
 // SAFETY: `machine` is touched by one CPU at a time, as the module's documentation says; the rest is `Sync`.
 unsafe impl Sync for ThreadCore {}
@@ -177,17 +180,11 @@ impl ThreadCore {
         Self {
             task,
             is_idle: stack.is_none(),
-            machine: UnsafeCell::new(Machine {
-                context,
-                stack,
-                extended,
-                space: None,
-                start,
-                next_dead: None,
-            }),
+            machine: UnsafeCell::new(Machine { context, stack, extended, space: None, start }),
             alarm: Once::new(),
             cpu_clock: CpuClock::new(),
             releases_locks: AtomicBool::new(false),
+            late: LateLink::new(),
         }
     }
 
@@ -318,7 +315,7 @@ impl ThreadCore {
         let alarm = self.alarm.call_once(|| {
             let thread = Arc::downgrade(&task::current().to_arc());
             Timer::new(move |_| {
-                if let Some(thread) = thread.upgrade() {
+                if let Some(thread) = thread.upgrade().map(Late::new) {
                     wake_thread(&thread, sched::WakeMask::ANY);
                 }
             })

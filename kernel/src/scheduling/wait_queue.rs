@@ -274,8 +274,18 @@ mod tests {
     use core::sync::atomic::AtomicUsize;
 
     use super::*;
+    use crate::scheduling::{HeldLate, LateLink, initialize};
 
-    struct Count(AtomicUsize);
+    #[derive(Default)]
+    struct Count(AtomicUsize, LateLink<Count>);
+
+    // SAFETY: a field of the object.
+    unsafe impl HeldLate for Count {
+        fn late_link(&self) -> &LateLink<Self> {
+            &self.1
+        }
+    }
+
     impl Wake for Count {
         fn wake(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
@@ -291,8 +301,9 @@ mod tests {
 
     #[test]
     fn observers_are_notified_until_their_registration_is_dropped() {
+        initialize(1, None, 0);
         let queue = WaitQueue::new();
-        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let count = Arc::new(Count::default());
         let first = queue.register(count.clone()).expect("memory");
         let second = queue.register(count.clone()).expect("memory");
         queue.wake_one();
@@ -308,7 +319,7 @@ mod tests {
     #[test]
     fn a_registration_may_outlive_its_queue() {
         let queue = WaitQueue::new();
-        let registration = queue.register(Arc::new(Count(AtomicUsize::new(0)))).expect("memory");
+        let registration = queue.register(Arc::new(Count::default())).expect("memory");
         drop(queue);
         drop(registration);
     }

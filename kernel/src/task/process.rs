@@ -21,7 +21,8 @@ use super::limits::{INFINITY, Limits, Resource};
 use super::status::ExitStatus;
 use super::thread::{Name, Thread};
 use super::usage::Usage;
-use crate::scheduling::{Completion, WaitQueue};
+use crate::held_late;
+use crate::scheduling::{Completion, LateLink, WaitQueue};
 use crate::signal::timers::Timers;
 use crate::signal::{ProcessSignals, Signal};
 
@@ -106,6 +107,8 @@ pub struct Process {
     /// What its ended threads have used.
     pub(super) ended_threads: SpinLock<Usage, Irq>,
 
+    late: LateLink<Process>,
+
     // Single words that order nothing else: relaxed.
     /// How the first thread ended, as a wait status; -1 while it lives.
     first_thread_status: AtomicI32,
@@ -129,6 +132,8 @@ pub struct Process {
     /// A thread in execve(2) that waits for the others to be gone.
     pub(super) thread_ends: WaitQueue,
 }
+
+held_late!(Process, late);
 
 impl Process {
     /// A process without threads that nobody knows yet.
@@ -165,6 +170,7 @@ impl Process {
             image: SpinLock::new(Rank::THREAD, parts.image),
             vfork: SpinLock::new(Rank::THREAD, parts.vfork),
             ended_threads: SpinLock::new(Rank::THREAD, Usage::default()),
+            late: LateLink::new(),
             first_thread_status: AtomicI32::new(-1),
             death_signal: AtomicU8::new(0),
             dumpable: AtomicU8::new(1),

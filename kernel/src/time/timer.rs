@@ -18,7 +18,8 @@ use arch::sync::{Irq, Rank, SpinLock};
 use arch::time::Nanos;
 use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 
-use crate::scheduling::{cpu_part, this_cpu_part};
+use crate::held_late;
+use crate::scheduling::{Late, LateLink, cpu_part, this_cpu_part};
 
 /// What a timer does: gets the timer itself, to arm it again.
 type Callback = Box<dyn Fn(&Arc<TimerNode>) + Send + Sync>;
@@ -32,7 +33,10 @@ pub struct TimerNode {
     queue: AtomicU64,
     control: SpinLock<(), Irq>,
     callback: Callback,
+    late: LateLink<TimerNode>,
 }
+
+held_late!(TimerNode, late);
 
 intrusive_adapter!(ByDeadline = Arc<TimerNode>: TimerNode { link => RBTreeAtomicLink });
 
@@ -56,6 +60,7 @@ impl Timer {
             queue: AtomicU64::new(0),
             control: SpinLock::new(Rank::ALARM, ()),
             callback: Box::new(callback),
+            late: LateLink::new(),
         }))
     }
 }
@@ -158,7 +163,8 @@ impl TimerQueue {
 
     /// Calls back every timer that is due. In the timer interrupt.
     pub(crate) fn expire(&self, now: Nanos) {
-        while let Some(node) = self.pop_due(now) {
+        // The timer may have been dropped meanwhile, and what it calls back with it.
+        while let Some(node) = self.pop_due(now).map(Late::new) {
             (node.callback)(&node);
         }
     }

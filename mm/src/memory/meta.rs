@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   word 0   count      references, see `count`; a slab keeps its free list here
-//!   word 1   state      bits 0..8 kind, 8..16 order of a free block, 16..32 present entries of a table
+//!   word 1   state      bits 0..8 kind, 16..32 present entries of a table
+//!                       bits 8..16 order of a free block; of a table the cache line where its entries began
 //!   word 2   first      table: pages resident below      free, cached, slab: next in a list
 //!                       first frame of a huge page: how many entries map it as such, see `huge`
 //!   word 3   second     table: of these, file pages      free, slab: previous in the list
@@ -15,6 +16,8 @@
 use arch::sync::atomic::{AtomicU32, Ordering};
 
 use crate::count::Count;
+use crate::raw::{line_of, line_start};
+use crate::table::used::Used;
 
 /// What a frame is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,8 +108,17 @@ impl FrameMeta {
         self.state.load(Ordering::Relaxed) >> 16
     }
 
-    pub(crate) fn set_present(&self, entries: u32) {
-        self.state.store(Kind::Table as u32 | entries << 16, Ordering::Relaxed);
+    /// Makes this the record of a table with so many entries, around that at index `near`.
+    pub(crate) fn set_present(&self, entries: u32, near: usize) {
+        let line = (line_of(near) as u32 & 0xff) << 8;
+        self.state.store(Kind::Table as u32 | line | entries << 16, Ordering::Relaxed);
+    }
+
+    /// A search for the entries of this table.
+    pub(crate) fn used(&self) -> Used {
+        let state = self.state.load(Ordering::Relaxed);
+        let near = line_start((state >> 8 & 0xff) as usize);
+        Used::near(near, state >> 16)
     }
 
     /// Of the first frame of a huge page: entries that map all of it. Unlike the other words, this one is shared freely.

@@ -16,7 +16,8 @@ use crate::raw::table;
 use crate::space::RootUse;
 use crate::table::entry::{ROOT_LEVEL, index, is_empty, table_entry};
 use crate::table::gather::Gather;
-use crate::table::node::{share_children, share_entries};
+use crate::table::node::share_entries;
+use crate::table::used::Used;
 use crate::vma::Range;
 
 /// The tables from the root down to the one whose entries are pages, all exclusively owned (I1).
@@ -141,7 +142,7 @@ impl<'a, 'g> Cursor<'a, 'g> {
         if is_empty(entry) {
             return match missing {
                 Missing::Stop => Ok(None),
-                Missing::Create => self.add_table(parent, level, at).map(Some),
+                Missing::Create => self.add_table(parent, level, address).map(Some),
             };
         }
         if entry.is_huge() {
@@ -157,7 +158,7 @@ impl<'a, 'g> Cursor<'a, 'g> {
             }
             return Ok(Some(child));
         }
-        let copy = self.copy_table(child, level - 1)?;
+        let copy = self.copy_table(child, level - 1, address)?;
         parent_table.store(at, table_entry(copy));
         // Others may walk the old table until the flush, and find the same there; its reference is kept until then (I4).
         // Pages are translated as before, so one page's flush will do: it takes the paging-structure caches along.
@@ -165,12 +166,20 @@ impl<'a, 'g> Cursor<'a, 'g> {
         Ok(Some(copy))
     }
 
-    fn add_table(&mut self, parent: Frame, level: u32, at: usize) -> Result<Frame, OutOfMemory> {
+    /// Adds a table below `parent` at `level`, for `address`.
+    fn add_table(
+        &mut self,
+        parent: Frame,
+        level: u32,
+        address: UserAddr,
+    ) -> Result<Frame, OutOfMemory> {
+        let at = index(address, level);
         let fresh = self.alloc_table(Content::Zeroed)?.into_entry();
         if level == ROOT_LEVEL {
             debug_assert!(self.used.is_some(), "a root entry comes into use unseen");
             self.used.inspect(|used| used.mark(at));
         }
+        self.memory.meta(fresh).set_present(0, index(address, level - 1));
         table(parent).store(at, table_entry(fresh));
         self.memory.meta(parent).add_present(1);
         Ok(fresh)
@@ -181,21 +190,28 @@ impl<'a, 'g> Cursor<'a, 'g> {
         self.memory.alloc_frame_for(Kind::Table, content, self.urgency)
     }
 
-    /// A copy of the shared table `source` at `level`, with references to all of its children.
-    fn copy_table(&mut self, source: Frame, level: u32) -> Result<Frame, OutOfMemory> {
+    /// A copy of the shared table `source` at `level`, with references to all of its children. It is copied because
+    /// of `address`.
+    fn copy_table(
+        &mut self,
+        source: Frame,
+        level: u32,
+        address: UserAddr,
+    ) -> Result<Frame, OutOfMemory> {
         let memory = self.memory;
         let copy: FrameRef = memory.alloc_frame_for(Kind::Table, Content::Zeroed, self.urgency)?;
         let (from, to) = (table(source), table(copy.frame()));
+        // The source is shared and we hold a reference to it, so what its record says does not change.
+        let (present, near) = (memory.meta(source).present(), index(address, level));
+        let used = Used::near(near, present);
         let shared = match level {
             // Only tables of level 2 have entries with a count of another sort.
-            2 => share_entries(from, to, |entry| memory.count_of(entry)),
-            _ => share_children(from, to, |frame| &memory.meta(frame).count),
+            2 => share_entries(from, to, used, |entry| memory.count_of(entry)),
+            _ => share_entries(from, to, used, |entry| &memory.meta(entry.frame()).count),
         };
         shared.map_err(|Saturated| OutOfMemory)?;
-        // The source is shared and we hold a reference to it, so what its record says does not change.
-        let (from, to) = (memory.meta(source), copy.meta());
-        to.set_present(from.present());
-        to.set_residency(from.residency());
+        copy.meta().set_present(present, near);
+        copy.meta().set_residency(memory.meta(source).residency());
         arch::trace(MachineEvent::PathCopy { level });
         let counters = memory.count();
         add(

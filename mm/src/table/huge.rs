@@ -79,7 +79,7 @@ impl Cursor<'_, '_> {
         for number in 0..HUGE_FRAMES {
             table(fresh.frame()).store(number as usize, part_of_huge(old, number));
         }
-        fresh.meta().set_present(HUGE_FRAMES as u32);
+        fresh.meta().set_present(HUGE_FRAMES as u32, 0);
         fresh.meta().set_residency(Residency::HUGE);
         let fresh = fresh.into_entry();
         table(parent).store(at, table_entry(fresh));

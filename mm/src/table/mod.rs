@@ -19,5 +19,6 @@ pub(crate) mod huge;
 pub mod node;
 pub(crate) mod shift;
 pub(crate) mod survey;
+pub(crate) mod used;
 pub(crate) mod zap;
 mod zap_objects;

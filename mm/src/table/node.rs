@@ -7,10 +7,11 @@ use arch::paging::{Entry, EntryFlags};
 
 use crate::count::{Count, Released, Saturated};
 use crate::memory::{Kind, Memory};
-use crate::raw::Table;
+use crate::raw::{TABLE_ENTRIES, Table};
 use crate::table::entry::is_empty;
+use crate::table::used::Used;
 
-/// Gives the empty table `copy` the children of `source`, which the caller holds one of several references to, and takes a
+/// Gives the empty table `copy` all children of `source`, which the caller holds one of several references to, and takes a
 /// reference on each (I3). On both sides the write bits are cleared (I3b): each child now has two parents.
 ///
 /// The caller installs the copy, flushes, and only then releases `source`. That release and the acquire in
@@ -25,30 +26,27 @@ pub fn share_children<'a>(
     copy: &Table,
     count: impl Fn(Frame) -> &'a Count,
 ) -> Result<(), Saturated> {
-    share_entries(source, copy, |entry| count(entry.frame()))
+    let all = (0..TABLE_ENTRIES).filter(|&index| source.is_used(index)).count();
+    share_entries(source, copy, Used::near(0, all as u32), |entry| count(entry.frame()))
 }
 
-/// As [`share_children`], with the count found by the entry: a huge page has one of its own.
+/// As [`share_children`], of the entries that `used` finds, with the count found by the entry: a huge page has one of its own.
 ///
 /// # Errors
 /// As [`share_children`].
 pub(crate) fn share_entries<'a>(
     source: &Table,
     copy: &Table,
+    mut used: Used,
     count: impl Fn(Entry) -> &'a Count,
 ) -> Result<(), Saturated> {
-    for line in source.used_lines() {
-        for index in line {
-            let entry = source.load(index);
-            if is_empty(entry) {
-                continue;
-            }
-            if let Err(full) = count(entry).acquire() {
-                give_back(source, index, count);
-                return Err(full);
-            }
-            copy.store(index, share_entry(source, index, entry));
+    while let Some(index) = used.next(source) {
+        let entry = source.load(index);
+        if let Err(full) = count(entry).acquire() {
+            give_back(copy, count);
+            return Err(full);
         }
+        copy.store(index, share_entry(source, index, entry));
     }
     Ok(())
 }
@@ -66,8 +64,10 @@ pub fn share_entry(source: &Table, index: usize, entry: Entry) -> Entry {
     entry.with_flags(entry.flags() - EntryFlags::WRITABLE)
 }
 
-fn give_back<'a>(source: &Table, taken: usize, count: impl Fn(Entry) -> &'a Count) {
-    for entry in (0..taken).map(|index| source.load(index)).filter(|entry| !is_empty(*entry)) {
+/// Gives back the references that `copy` holds, which nobody else has seen.
+fn give_back<'a>(copy: &Table, count: impl Fn(Entry) -> &'a Count) {
+    let entries = (0..TABLE_ENTRIES).map(|index| copy.load(index));
+    for entry in entries.filter(|entry| !is_empty(*entry)) {
         let released = count(entry).release();
         debug_assert_eq!(released, Released::Shared, "the source still holds the child");
     }
@@ -79,43 +79,39 @@ fn give_back<'a>(source: &Table, taken: usize, count: impl Fn(Entry) -> &'a Coun
 pub(crate) fn release_table(memory: &Memory, frame: Frame, level: u32) {
     use crate::raw::table;
 
-    /// A table that nobody references any more, and the entry to look at next.
+    /// A table that nobody references any more, and its entries that still hold something.
     #[derive(Clone, Copy)]
     struct Dying {
         frame: Frame,
-        next: usize,
+        used: Used,
     }
 
+    let dying = |frame| Dying { frame, used: memory.meta(frame).used() };
     if memory.meta(frame).count.release() == Released::Shared {
         crate::counters::add(&memory.count().shared_drops, 1);
         return;
     }
-    let mut work = [Dying { frame, next: 0 }; crate::table::entry::ROOT_LEVEL as usize];
+    let mut work = [dying(frame); crate::table::entry::ROOT_LEVEL as usize];
     let mut depth = 0;
     loop {
-        let Dying { frame, next } = work[depth];
-        debug_assert_eq!(memory.meta(frame).kind(), Kind::Table);
-        let meta = memory.meta(frame);
-        // Few entries: the number in use says when to stop looking.
-        let found = (meta.present() > 0).then(|| table(frame).next_used(next)).flatten();
-        let Some(index) = found else {
-            memory.free_frame(frame);
+        let Dying { frame, used } = &mut work[depth];
+        debug_assert_eq!(memory.meta(*frame).kind(), Kind::Table);
+        let Some(index) = used.next(table(*frame)) else {
+            memory.free_frame(*frame);
             match depth.checked_sub(1) {
                 None => return,
                 Some(up) => depth = up,
             }
             continue;
         };
-        meta.add_present(-1);
-        work[depth].next = index + 1;
-        let child = table(frame).load(index);
+        let child = table(*frame).load(index);
         if level as usize - depth == 1 {
             memory.release_page(child);
         } else if child.is_huge() {
             memory.release_huge(child.frame());
         } else if memory.meta(child.frame()).count.release() == Released::Last {
             depth += 1;
-            work[depth] = Dying { frame: child.frame(), next: 0 };
+            work[depth] = dying(child.frame());
         }
     }
 }

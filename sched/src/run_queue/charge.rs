@@ -96,15 +96,14 @@ impl<T: Schedulable> RunQueue<T> {
         let mut refilled = Refilled::Nobody;
         while let Some(view) = self.deadline.take_refilled(now) {
             let Some(queued) = self.slots.get(view.slot) else { continue };
-            let core = queued.task.task();
-            let parameters = core.parameters();
+            let (core, mut terms) = (queued.task.task(), queued.terms);
             let mut server = core.server();
-            server.refill(&parameters.reservation, now);
+            server.refill(&core.parameters().reservation, now);
             core.set_server(server);
             core.note_queued(now);
-            let urgency = Urgency::deadline(server.deadline);
-            self.deadline.enqueue(view, urgency);
-            let outranks = self.outranks_current(urgency, view.id, now);
+            terms.follow_server(core);
+            self.deadline.enqueue(view, terms.urgency);
+            let outranks = self.outranks_current(&terms, view.id, now);
             refilled = refilled.max(if outranks { Refilled::Outranks } else { Refilled::Waits });
         }
         refilled

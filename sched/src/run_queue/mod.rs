@@ -204,12 +204,12 @@ impl<T: Schedulable> RunQueue<T> {
         }
         core.remember_for(self.generation);
         let id = core.id();
-        self.insert(task, terms, event, now) && self.outranks_current(terms.urgency, id, now)
+        self.insert(task, terms, event, now) && self.outranks_current(&terms, id, now)
     }
 
     /// Puts `task` into its class's queue. Says whether it may run at once.
     fn insert(&mut self, task: Arc<T>, terms: Terms, event: Event, now: Nanos) -> bool {
-        let (core, class, slot) = (task.task(), terms.class(), self.slots.next());
+        let (core, class, slot) = (task.task(), terms.class, self.slots.next());
         if self.queued() == 0 {
             self.watch.begin(now);
         }
@@ -261,16 +261,16 @@ impl<T: Schedulable> RunQueue<T> {
             && self.current.as_ref().is_some_and(|current| current.slice_end <= now)
     }
 
-    fn outranks_current(&mut self, urgency: Urgency, id: TaskId, now: Nanos) -> bool {
+    fn outranks_current(&mut self, terms: &Terms, id: TaskId, now: Nanos) -> bool {
         let Some(current) = &self.current else { return true };
-        match (urgency.class(), current.class) {
+        match (terms.class, current.class) {
             // A task that the policy does not know gives way, so that it comes to know it.
             (Class::Fair, Class::Fair) => {
                 current.generation != self.generation || self.fair.preempts(id)
             }
             (Class::RealTime, Class::Fair) => !self.throttle.is_on(now),
             (Class::Fair, Class::RealTime) => self.throttle.is_on(now),
-            _ => urgency > current.terms.urgency,
+            _ => terms.urgency > current.terms.urgency,
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Terms {
     pub(crate) urgency: Urgency,
     /// What it was lent.
     pub(crate) lent: Urgency,
+    /// The class that the task competes in.
+    pub(crate) class: Class,
     weight: u32,
     slice: Nanos,
 }
@@ -32,11 +34,13 @@ impl Terms {
         // First the version: if the parameters change meanwhile, the terms are out of date and not wrong for ever.
         let version = core.version();
         let (parameters, lent) = (core.parameters(), core.lent());
+        let urgency = Urgency::of(&parameters, core.server()).max(lent);
         Self {
             version,
             discipline: parameters.discipline,
-            urgency: Urgency::of(&parameters, core.server()).max(lent),
+            urgency,
             lent,
+            class: urgency.class(),
             weight: parameters.weight().max(1),
             slice: parameters.slice,
         }
@@ -56,12 +60,8 @@ impl Terms {
     pub(crate) fn follow_server(&mut self, core: &TaskCore) {
         if self.discipline == Discipline::Deadline {
             self.urgency = Urgency::deadline(core.server().deadline).max(self.lent);
+            self.class = self.urgency.class();
         }
-    }
-
-    /// The class that the task competes in.
-    pub(crate) fn class(&self) -> Class {
-        self.urgency.class()
     }
 
     /// What a policy sees of the task.

@@ -150,8 +150,8 @@ impl<T: Schedulable> Scheduler<T> {
         // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
         let finds_better = || queue.queued() > 0 && core.may_run_on_any(&self.idle);
         let finds_refuge = || queue.is_displaced() && self.has_refuge(core, cpu, queue.urgency());
-        current.class != Class::Idle
-            && (self.must_leave(cpu, core) || finds_better() || finds_refuge())
+        let must_leave = || !core.may_run_on(cpu) && self.must_leave(cpu, core);
+        current.class != Class::Idle && (must_leave() || finds_better() || finds_refuge())
     }
 
     /// Counts a task that went to sleep uninterruptibly. Its waker, who waits until it is off the CPU, counts it off.

@@ -10,7 +10,8 @@ use linux_raw_sys::general as abi;
 use super::EventPoll;
 use crate::errno::{Errno, Result};
 use crate::fs::{Fd, File, PollEvents};
-use crate::scheduling::{Registration, Wake};
+use crate::held_late;
+use crate::scheduling::{Late, LateLink, Registration, Wake};
 
 /// What names an interest: a descriptor number *and* the file that it referred to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -89,7 +90,10 @@ pub(super) struct Interest {
     file: Weak<File>,
     link: LinkedListAtomicLink,
     inner: SpinLock<Inner>,
+    late: LateLink<Interest>,
 }
+
+held_late!(Interest, late);
 
 intrusive_adapter!(pub(super) Interests = Arc<Interest>: Interest { link => LinkedListAtomicLink });
 
@@ -108,6 +112,7 @@ impl Interest {
             file: Arc::downgrade(file),
             link: LinkedListAtomicLink::new(),
             inner: SpinLock::new(Rank::EPOLL, inner),
+            late: LateLink::new(),
         })
     }
 
@@ -173,7 +178,9 @@ impl Interest {
 
 impl Wake for Interest {
     fn wake(&self) {
-        if let (Some(owner), Some(this)) = (self.owner.upgrade(), self.this.upgrade()) {
+        // Either may have been given up by everybody else when this returns, and this may be an interrupt handler.
+        let (owner, this) = (self.owner.upgrade(), self.this.upgrade());
+        if let (Some(owner), Some(this)) = (owner.map(Late::new), this.map(Late::new)) {
             owner.enter(&this);
         }
     }

@@ -29,7 +29,8 @@ use intrusive_collections::LinkedList;
 
 use crate::errno::{Errno, Result};
 use crate::fs::{Fd, File, FileOperations, FileType, PollEvents, PollTable, Special};
-use crate::scheduling::{Mutex, WaitQueue};
+use crate::held_late;
+use crate::scheduling::{LateLink, Mutex, WaitQueue};
 
 /// The set is searched for dead interests when it has grown to this, and to twice what was left.
 const FIRST_SWEEP: usize = 64;
@@ -48,7 +49,10 @@ pub struct EventPoll {
     parents: Mutex<Vec<Weak<EventPoll>>>,
     /// Who waits for events; observed by instances that this one is nested in.
     waiters: WaitQueue,
+    late: LateLink<EventPoll>,
 }
+
+held_late!(EventPoll, late);
 
 /// The watched files.
 struct Set {
@@ -68,6 +72,7 @@ impl EventPoll {
             collecting: Mutex::new(()),
             parents: Mutex::new(Vec::new()),
             waiters: WaitQueue::new(),
+            late: LateLink::new(),
         })
     }
 

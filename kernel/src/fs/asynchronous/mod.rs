@@ -23,7 +23,8 @@ use super::flags::OpenFlags;
 use super::operations::Special;
 use super::poll::{PollEvents, PollTable};
 use crate::errno::{Errno, Result};
-use crate::scheduling::{Mutex, Registration};
+use crate::held_late;
+use crate::scheduling::{LateLink, Mutex, Registration};
 use crate::signal::{Signal, SignalInfo, send};
 use crate::syscall::Fd;
 use crate::task::group::ProcessGroup;
@@ -97,7 +98,10 @@ pub struct Notifier {
     is_queued: AtomicBool,
     /// What the file had to report when it was last asked.
     last: AtomicU32,
+    late: LateLink<Notifier>,
 }
+
+held_late!(Notifier, late);
 
 /// What a file with `O_ASYNC` keeps.
 pub struct Watching {
@@ -170,6 +174,7 @@ fn watch(file: &Arc<File>, descriptor: Fd) -> Result<Watching> {
         descriptor,
         is_queued: AtomicBool::new(false),
         last: AtomicU32::new(0),
+        late: LateLink::new(),
     });
     let mut table = PollTable::new(notifier.clone());
     let events = file.poll(&mut table);

@@ -17,7 +17,7 @@ use arrayvec::ArrayVec;
 use intrusive_collections::{LinkedList, LinkedListAtomicLink, intrusive_adapter};
 
 use super::Notifier;
-use crate::scheduling::Wake;
+use crate::scheduling::{Late, Wake};
 use crate::task::{self, Thread, Tid};
 
 /// Places of a thread. One is enough for most calls: a file is rarely watched twice.
@@ -80,11 +80,12 @@ static ANY_SHARED: AtomicBool = AtomicBool::new(false);
 
 impl Wake for Notifier {
     fn wake(&self) {
-        let Some(this) = self.this.upgrade() else { return };
+        // Others may give the notifier up meanwhile, and this may be an interrupt handler.
+        let Some(this) = self.this.upgrade().map(Late::new) else { return };
         let thread = task::try_current().filter(|thread| thread.tid() != Tid::KERNEL);
         let left = match thread {
-            Some(thread) => thread.woken.put_down(this).err(),
-            None => Some(this),
+            Some(thread) => thread.woken.put_down(Arc::clone(&this)).err(),
+            None => Some(Arc::clone(&this)),
         };
         if let Some(notifier) = left {
             share(notifier);

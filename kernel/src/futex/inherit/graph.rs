@@ -18,7 +18,7 @@ use sched::{Loan, TaskId, WakeMask};
 use super::sorted::SortedMap;
 use crate::errno::{Errno, Result};
 use crate::futex::key::Key;
-use crate::scheduling::{carry_out, scheduler, wake_thread};
+use crate::scheduling::{Late, carry_out, scheduler, wake_thread};
 use crate::task::Thread;
 
 /// The longest chain (Linux's `max_lock_depth`).
@@ -69,7 +69,8 @@ impl Waiting {
 
 /// A contended lock.
 struct Lock {
-    owner: Arc<Thread>,
+    /// Given up later: the graph is locked then, and the thread may have ended.
+    owner: Late<Thread>,
     /// How its owner came to it. While that has not written the word, which seems to say that the lock is free, the lock
     /// stays here even if nobody waits: else another could take it.
     grant: Grant,
@@ -120,7 +121,7 @@ impl Graph {
     }
 
     /// The owner of `lock`, if it is contended.
-    pub(super) fn owner(&self, lock: Key) -> Option<&Arc<Thread>> {
+    pub(super) fn owner(&self, lock: Key) -> Option<&Late<Thread>> {
         self.locks.get(&lock).map(|lock| &lock.owner)
     }
 
@@ -133,7 +134,7 @@ impl Graph {
     ///
     /// # Errors
     /// `EDEADLK` if the owner waits for the thread, over however many others; `ENOMEM`.
-    pub(super) fn join(&mut self, owner: &Arc<Thread>, waiting: &Arc<Waiting>) -> Result<()> {
+    pub(super) fn join(&mut self, owner: &Late<Thread>, waiting: &Arc<Waiting>) -> Result<()> {
         let (key, thread) = (waiting.lock, waiting.id());
         if self.leads_to(owner, thread) {
             return Err(Errno::EDEADLK);
@@ -142,7 +143,7 @@ impl Graph {
         self.owned.reserve()?;
         self.blocked.reserve()?;
         if self.locks.get(&key).is_none() {
-            let lock = Lock { owner: Arc::clone(owner), grant: Grant::Given, waiters: Vec::new() };
+            let lock = Lock { owner: owner.clone(), grant: Grant::Given, waiters: Vec::new() };
             self.locks.insert(key, lock);
             self.owned.insert((id(owner), key), ());
         }
@@ -153,12 +154,12 @@ impl Graph {
         }
         lock.insert(Arc::clone(waiting));
         self.blocked.insert(thread, key);
-        self.settle(Arc::clone(owner));
+        self.settle(owner.clone());
         Ok(())
     }
 
     /// Whether the chain from `thread` leads to `target`, or has no end in sight.
-    fn leads_to(&self, thread: &Arc<Thread>, target: TaskId) -> bool {
+    fn leads_to(&self, thread: &Late<Thread>, target: TaskId) -> bool {
         let mut thread = thread;
         for _ in 0..LONGEST_CHAIN {
             if id(thread) == target {
@@ -179,7 +180,7 @@ impl Graph {
         if let Some(lock) = self.locks.get_mut(&waiting.lock)
             && lock.remove(waiting.id()).is_some()
         {
-            let owner = Arc::clone(&lock.owner);
+            let owner = lock.owner.clone();
             self.drop_if_idle(waiting.lock);
             self.settle(owner);
         }
@@ -193,7 +194,8 @@ impl Graph {
             return false;
         }
         let (_, next) = lock.waiters.remove(0);
-        let former = core::mem::replace(&mut lock.owner, Arc::clone(&next.thread));
+        let owner = Late::new(Arc::clone(&next.thread));
+        let former = core::mem::replace(&mut lock.owner, owner.clone());
         lock.grant = grant;
         self.blocked.remove(&next.id());
         // One out, one in: the room is there.
@@ -201,7 +203,7 @@ impl Graph {
         self.owned.insert((next.id(), key), ());
         self.drop_if_idle(key);
         self.settle(former);
-        self.settle(Arc::clone(&next.thread));
+        self.settle(owner);
         next.grant(grant);
         true
     }
@@ -234,7 +236,7 @@ impl Graph {
     }
 
     /// Lends `thread` what those who wait for it are worth, and so on along its chain. Puts it where its urgency belongs.
-    pub(super) fn settle(&mut self, thread: Arc<Thread>) {
+    pub(super) fn settle(&mut self, thread: Late<Thread>) {
         let mut thread = thread;
         for _ in 0..LONGEST_CHAIN {
             let loan = self.loan_to(id(&thread));
@@ -248,7 +250,7 @@ impl Graph {
             if let Some(waiting) = lock.remove(id(&thread)) {
                 lock.insert(waiting);
             }
-            thread = Arc::clone(&lock.owner);
+            thread = lock.owner.clone();
         }
     }
 

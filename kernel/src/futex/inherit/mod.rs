@@ -26,7 +26,7 @@ use super::key::{Key, Sharing};
 use super::wait::{Deadline, block_until};
 use super::word;
 use crate::errno::{Errno, Result};
-use crate::scheduling::WaitEnd;
+use crate::scheduling::{Late, WaitEnd};
 use crate::syscall::Caller;
 use crate::task::{Thread, Tid, table};
 
@@ -116,7 +116,7 @@ pub(super) fn end(thread: &Thread) {
 
 /// The urgency of `thread` was changed: what it lends changes too.
 pub fn reorder(thread: &Arc<Thread>) {
-    GRAPH.lock().settle(Arc::clone(thread));
+    GRAPH.lock().settle(Late::new(Arc::clone(thread)));
 }
 
 /// What came of trying to take a lock.
@@ -124,7 +124,7 @@ enum Attempt {
     /// It was free.
     Acquired,
     /// It has an owner, and the word says that somebody waits.
-    OwnedBy(Arc<Thread>),
+    OwnedBy(Late<Thread>),
 }
 
 /// Tries to take the lock for `thread`.
@@ -136,7 +136,7 @@ fn attempt(graph: &Graph, thread: &Arc<Thread>, key: Key, address: UserAddr) -> 
             return Err(Errno::EDEADLK);
         }
         if let Some(owner) = graph.owner(key) {
-            return Ok(Attempt::OwnedBy(Arc::clone(owner)));
+            return Ok(Attempt::OwnedBy(owner.clone()));
         }
         if value & TID == 0 {
             if replace(address, value, value & OWNER_DIED | tid)? {
@@ -158,8 +158,8 @@ fn attempt(graph: &Graph, thread: &Arc<Thread>, key: Key, address: UserAddr) -> 
 }
 
 /// The thread that the word names, unless it has ended or is about to.
-fn living_owner(value: u32) -> Option<Arc<Thread>> {
-    let owner = table::find_thread(Tid::new(value & TID))?;
+fn living_owner(value: u32) -> Option<Late<Thread>> {
+    let owner = Late::new(table::find_thread(Tid::new(value & TID))?);
     (!owner.scheduling.releases_locks()).then_some(owner)
 }
 

@@ -5,6 +5,7 @@ use alloc::sync::Weak;
 use arch::clock;
 use arch::time::Nanos;
 
+use crate::scheduling::Late;
 use crate::task::{Process, Thread, Usage};
 
 /// The clocks that alarms go by.
@@ -30,7 +31,9 @@ impl AlarmClock {
             Self::ProcessUser => Usage::user_time_of(process),
             Self::ProcessCpu => Usage::cpu_time_of(process),
             Self::ThreadCpu(thread) => {
-                thread.upgrade().map_or(Nanos::ZERO, |thread| Usage::of_thread(&thread).cpu_time())
+                // Perhaps in an interrupt handler.
+                let thread = thread.upgrade().map(Late::new);
+                thread.map_or(Nanos::ZERO, |thread| Usage::of_thread(&thread).cpu_time())
             }
         }
     }

@@ -28,6 +28,7 @@ use super::info::SignalInfo;
 use super::number::Signal;
 use super::send;
 use crate::errno::{Errno, Result};
+use crate::scheduling::Late;
 use crate::task::{Process, Resource, Usage};
 use crate::time::Timer;
 
@@ -123,7 +124,7 @@ impl Timers {
     fn kernel_timer(&self, which: Which) -> Timer {
         let process = self.process.clone();
         Timer::new(move |_| {
-            if let Some(process) = process.upgrade() {
+            if let Some(process) = process.upgrade().map(Late::new) {
                 process.timers.expire(&process, which);
             }
         })

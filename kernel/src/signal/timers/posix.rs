@@ -5,6 +5,7 @@ use alloc::sync::{Arc, Weak};
 use super::alarm::Setting;
 use super::{Alarm, Armed};
 use crate::errno::Result;
+use crate::scheduling::Late;
 use crate::signal::info::SignalInfo;
 use crate::signal::number::Signal;
 use crate::signal::send;
@@ -77,10 +78,12 @@ impl DueSignal {
                 signal,
                 SignalInfo::timer(signal, self.timer, value),
             ),
-            Target::Thread(signal, value, thread) => thread.upgrade().is_some_and(|thread| {
-                let info = SignalInfo::timer(signal, self.timer, value);
-                send::from_timer(process, Some(&thread), signal, info)
-            }),
+            Target::Thread(signal, value, thread) => {
+                thread.upgrade().map(Late::new).is_some_and(|thread| {
+                    let info = SignalInfo::timer(signal, self.timer, value);
+                    send::from_timer(process, Some(&thread), signal, info)
+                })
+            }
         }
     }
 }

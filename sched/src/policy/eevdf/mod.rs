@@ -86,10 +86,10 @@ impl Eevdf {
 
     fn queue(&mut self, place: u32) {
         let Some(entity) = self.entities.get(place) else { return };
-        let (queue, time) = if entity.runtime <= self.timeline.mean() {
-            (&mut self.eligible, entity.deadline)
-        } else {
+        let (queue, time) = if self.timeline.is_ahead(entity.runtime) {
             (&mut self.ahead, entity.runtime)
+        } else {
+            (&mut self.eligible, entity.deadline)
         };
         queue.push((time, entity.task.id), place);
     }
@@ -111,12 +111,12 @@ impl Eevdf {
 
     /// Takes out who has the earliest deadline, after everybody was looked at who has become eligible.
     fn choose(&mut self) -> Option<u32> {
-        let mean = self.timeline.mean();
         // Who becomes eligible is most often chosen at once, and then need not be queued once more.
         let mut first: Option<((i64, TaskId), u32)> = None;
         while let Some(((runtime, _), place)) = self.ahead.first() {
             // Rounding may leave nobody at or behind the mean; then the first is closest.
-            if *runtime > mean && !(first.is_none() && self.eligible.is_empty()) {
+            let somebody_is_eligible = first.is_some() || !self.eligible.is_empty();
+            if somebody_is_eligible && self.timeline.is_ahead(*runtime) {
                 break;
             }
             let place = *place;

@@ -13,6 +13,8 @@ const UNIT: i64 = 1024;
 
 /// From here on the products come near to 64 bits.
 const LARGEST_MOMENT: i64 = 1 << 56;
+/// How far the mean may be from the origin when somebody joins: times the largest weight, that is far from 64 bits.
+const FARTHEST_MEAN: i64 = 1 << 30;
 
 /// A task in competition. Virtual times are nanoseconds since the timeline began.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +62,18 @@ impl Timeline {
         }
     }
 
+    /// Whether who stands at `runtime` is ahead of the mean: the comparison of two products, where the mean itself takes a
+    /// division.
+    pub(super) fn is_ahead(&self, runtime: i64) -> bool {
+        let standing = i128::from(runtime - self.origin) * i128::from(self.weight);
+        standing > i128::from(self.moment)
+    }
+
     /// `entity` competes from now on.
     pub(super) fn join(&mut self, entity: &Entity) {
-        self.move_origin();
+        if self.moment.abs() / FARTHEST_MEAN > self.weight {
+            self.move_origin();
+        }
         self.weight += entity.weight();
         self.moment += (entity.runtime - self.origin) * entity.weight();
     }
@@ -93,14 +104,12 @@ impl Timeline {
     /// A task that comes from outside, placed its remembered lag behind the mean and one slice before its deadline.
     pub(super) fn place(&self, task: TaskView, event: Event) -> Entity {
         let mut entity = Entity { runtime: self.mean(), deadline: 0, task };
-        let lag = task.memory.0[0] as i64;
+        let (lag, slice) = (task.memory.0[0] as i64, entity.slice());
         // Joining drags the mean along; stretching the lag makes up for it (paper, section 4).
         let total = self.weight + entity.weight();
         let stretched = if self.weight > 0 { lag.saturating_mul(total) / self.weight } else { 0 };
-        let bound = 2 * entity.slice();
-        entity.runtime -= stretched.clamp(-bound, bound);
+        entity.runtime -= stretched.clamp(-2 * slice, 2 * slice);
         // New tasks come in halfway through a slice, so that a fork storm does not starve those who are there.
-        let slice = entity.slice();
         entity.deadline = entity.runtime + if event == Event::Spawned { slice / 2 } else { slice };
         entity
     }
