@@ -1,8 +1,8 @@
 //! References that are given up later: [`Late`], for those who must not destroy what they hold.
 //!
 //! An interrupt handler, or whoever holds a spin lock, may find itself with the last reference to a thread, a process or an epoll
-//! instance, whose end takes locks of its own. A [`Late`] hands its reference to the CPU that drops it, and [`release_late`] drops
-//! it where sleeping would be allowed too: on the way to user mode, and before the CPU halts.
+//! instance, whose end takes locks of its own. A [`Late`] that is dropped there hands its reference to the CPU, and
+//! [`release_late`] drops it where sleeping would be allowed: on the way to user mode, and before the CPU halts.
 //!
 //! No memory is needed: what can be held so has a [`LateLink`]. Its `pending` counts references that were handed over and not
 //! dropped yet. Who raises it from zero puts the link in the list of the CPU; who empties the list takes all that are pending
@@ -18,8 +18,8 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr;
 
-use arch::preempt;
 use arch::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use arch::{interrupts, preempt};
 
 use super::cpus::{Cpu, this_cpu};
 
@@ -93,7 +93,7 @@ unsafe fn release<T>(object: *const (), count: u32) {
     }
 }
 
-/// A counted reference that may be dropped anywhere.
+/// A counted reference that may be dropped anywhere: where sleeping is not allowed, it is given up later.
 pub struct Late<T: HeldLate>(ManuallyDrop<Arc<T>>);
 
 impl<T: HeldLate> Late<T> {
@@ -119,13 +119,13 @@ impl<T: HeldLate> Clone for Late<T> {
 
 impl<T: HeldLate> Drop for Late<T> {
     fn drop(&mut self) {
-        let link = ptr::from_ref(&self.0.late_link().link);
         // SAFETY: `self` is not used again.
-        let object = Arc::into_raw(unsafe { ManuallyDrop::take(&mut self.0) });
-        // The list and its mark are this CPU's.
-        preempt::disable();
-        this_cpu().late.add(link, object.cast());
-        preempt::enable();
+        let object = unsafe { ManuallyDrop::take(&mut self.0) };
+        if interrupts::enabled() && preempt::count() == 0 {
+            return drop(object);
+        }
+        let link = ptr::from_ref(&object.late_link().link);
+        this_cpu().late.add(link, Arc::into_raw(object).cast());
     }
 }
 
