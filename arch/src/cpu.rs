@@ -130,7 +130,7 @@ impl CpuMask {
     /// The lowest CPU of the set.
     #[must_use]
     pub fn lowest(&self) -> Option<CpuId> {
-        self.from_word(0)
+        self.lowest_from(0)
     }
 
     /// The lowest CPU of the set above `cpu`.
@@ -139,13 +139,13 @@ impl CpuMask {
         let word = cpu.index() / 64;
         let above = self.0[word] & !1 << (cpu.index() % 64);
         match above {
-            0 => self.from_word(word + 1),
+            0 => self.lowest_from(word + 1),
             _ => Some(CpuId::new(word * 64 + above.trailing_zeros() as usize)),
         }
     }
 
     /// The lowest CPU of the set in word number `first` and those behind it.
-    fn from_word(&self, first: usize) -> Option<CpuId> {
+    fn lowest_from(&self, first: usize) -> Option<CpuId> {
         let word = (first..WORDS).find(|&word| self.0[word] != 0)?;
         Some(CpuId::new(word * 64 + self.0[word].trailing_zeros() as usize))
     }
