@@ -40,13 +40,21 @@ pub(crate) fn share_entries<'a>(
     mut used: Used,
     count: impl Fn(Entry) -> &'a Count,
 ) -> Result<(), Saturated> {
-    while let Some(index) = used.next(source) {
-        let entry = source.load(index);
-        if let Err(full) = count(entry).acquire() {
-            give_back(copy, count);
-            return Err(full);
+    while let Some(line) = used.next_line(source) {
+        let mut found = 0;
+        for index in line {
+            let entry = source.load(index);
+            if is_empty(entry) {
+                continue;
+            }
+            if let Err(full) = count(entry).acquire() {
+                give_back(copy, count);
+                return Err(full);
+            }
+            copy.store(index, share_entry(source, index, entry));
+            found += 1;
         }
-        copy.store(index, share_entry(source, index, entry));
+        used.found(found);
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 //! cache line at a time, and ends with the last of them. A root's begins at its first entry, so that it ends before the
 //! kernel's half, which its record does not count.
 
+use core::ops::Range;
+
 use crate::raw::{LINES, Table, line_of, line_start};
 
 /// A search under way. It keeps its own count, so the table's record may change or be gone.
@@ -30,27 +32,39 @@ impl Used {
 
     /// The index of another entry in use; `None` when all were found.
     pub(crate) fn next(&mut self, table: &Table) -> Option<usize> {
-        if self.left == 0 {
-            return None;
-        }
         loop {
-            while self.next < self.end {
+            while self.left > 0 && self.next < self.end {
                 let index = self.next;
                 self.next += 1;
                 if table.is_used(index) {
-                    self.left -= 1;
+                    self.found(1);
                     return Some(index);
                 }
             }
-            let line = self.next_line()?;
-            if table.is_line_used(line) {
-                (self.next, self.end) = (line_start(line), line_start(line + 1));
-            }
+            let line = self.next_line(table)?;
+            (self.next, self.end) = (line.start, line.end);
         }
     }
 
+    /// The indices of another line with entries in use, for a caller who looks at all of them and says how many it
+    /// [`found`](Self::found); `None` when all were.
+    pub(crate) fn next_line(&mut self, table: &Table) -> Option<Range<usize>> {
+        while self.left > 0 {
+            let line = self.step()?;
+            if table.is_line_used(line) {
+                return Some(line_start(line)..line_start(line + 1));
+            }
+        }
+        None
+    }
+
+    /// So many entries were found.
+    pub(crate) fn found(&mut self, entries: u32) {
+        self.left = self.left.saturating_sub(entries);
+    }
+
     /// The next line to look at: the one above those that were looked at and the one below, by turns.
-    fn next_line(&mut self) -> Option<usize> {
+    fn step(&mut self) -> Option<usize> {
         let upwards = match (self.above < LINES, self.below > 0) {
             (false, false) => return None,
             (up, down) => up && !(down && (self.above + self.below) % 2 == 1),
