@@ -52,13 +52,15 @@ pub struct PipeBuffer {
     capacity: usize,
     /// A page that was read empty, kept for the next write.
     spare: Option<Vec<u8>>,
+    /// Slots for which there is memory beside those in use: see [`promise_slot`](Self::promise_slot).
+    promised: usize,
 }
 
 impl PipeBuffer {
     /// An empty pipe of `capacity` slots.
     #[must_use]
     pub const fn new(capacity: usize) -> Self {
-        Self { slots: VecDeque::new(), capacity, spare: None }
+        Self { slots: VecDeque::new(), capacity, spare: None, promised: 0 }
     }
 
     /// The number of slots.
@@ -213,17 +215,28 @@ impl PipeBuffer {
         self.drain(copied, |piece| Ok(piece.len()))
     }
 
-    /// Appends the first `count` bytes of `page` in a slot of their own, even beyond the capacity: they have been taken from
-    /// elsewhere and have to go somewhere.
+    /// Promises memory for one more slot, whatever else is written until [`keep_promise`](Self::keep_promise).
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn append_page(&mut self, page: Vec<u8>, count: usize) -> Result {
-        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+    pub fn promise_slot(&mut self) -> Result<()> {
+        self.reserve_slot()?;
+        self.promised += 1;
+        Ok(())
+    }
+
+    /// Appends the first `count` bytes of `page` in the slot that was promised, even beyond the capacity: they have been
+    /// taken from elsewhere and have to go somewhere. Without any bytes the promise is taken back.
+    pub fn keep_promise(&mut self, page: Vec<u8>, count: usize) {
+        self.promised -= 1;
         if count > 0 {
             self.slots.push_back(Slot { page, start: 0, end: count, framing: Framing::Stream });
         }
-        Ok(count)
+    }
+
+    /// Makes room for one more slot in the list, beside those that are promised.
+    fn reserve_slot(&mut self) -> Result<()> {
+        self.slots.try_reserve(self.promised + 1).map_err(|_| Errno::ENOMEM)
     }
 
     /// Appends the odd bytes of `source` (its length modulo the page size) to the last slot if they fit there whole.
@@ -241,7 +254,7 @@ impl PipeBuffer {
 
     /// Fills a new slot from `source`.
     fn append(&mut self, source: &mut Source<'_>, framing: Framing) -> Result {
-        self.slots.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        self.reserve_slot()?;
         let mut slot = Slot { page: self.take_page()?, start: 0, end: 0, framing };
         let filled = slot.fill(source, PAGE_SIZE);
         if filled.is_ok() && slot.end > 0 {
@@ -375,6 +388,26 @@ mod tests {
         assert_eq!(from.splice(&mut to, 10_000), Ok(4096));
         assert_eq!(from.splice(&mut to, 10_000), Ok(0));
         assert_eq!((from.len(), to.len()), (904, 4096));
+    }
+
+    #[test]
+    fn a_promised_slot_needs_no_memory_any_more() {
+        let mut buffer = PipeBuffer::new(64);
+        buffer.promise_slot().expect("memory");
+        buffer.promise_slot().expect("memory");
+        // Writers take what room there is meanwhile.
+        while !buffer.is_full() {
+            write(&mut buffer, &[1; PAGE_SIZE]);
+            assert!(
+                buffer.slots.capacity() >= buffer.slots.len() + 2,
+                "the list would have to grow"
+            );
+        }
+        let capacity = buffer.slots.capacity();
+        buffer.keep_promise(vec![2; PAGE_SIZE], 7);
+        buffer.keep_promise(vec![3; PAGE_SIZE], 0);
+        assert_eq!((buffer.occupied(), buffer.slots.capacity()), (65, capacity));
+        assert_eq!(buffer.promised, 0);
     }
 
     proptest! {

@@ -128,9 +128,15 @@ fn checked(offset: i64) -> Result<u64> {
 }
 
 /// Waits until `source` has bytes. `false` if there are none and no writer will bring any.
+///
+/// A wake-up is for one reader, and this one may come to wait elsewhere before it takes a byte: it is passed on.
 fn await_bytes(source: &Pipe, patience: Patience) -> Result<bool> {
+    let mut has_waited = false;
     loop {
         if !source.is_empty() {
+            if has_waited {
+                source.readable.pass_on();
+            }
             return Ok(true);
         }
         if !source.has_writers() {
@@ -141,22 +147,28 @@ fn await_bytes(source: &Pipe, patience: Patience) -> Result<bool> {
             return Err(Errno::EAGAIN);
         }
         source.wait_readable()?;
+        has_waited = true;
     }
 }
 
-/// Waits until `target` has a free slot.
+/// Waits until `target` has a free slot. As in [`await_bytes`], a wake-up is passed on.
 fn await_room(target: &Pipe, patience: Patience) -> Result<()> {
+    let mut has_waited = false;
     loop {
         if !target.has_readers() {
             return Err(Pipe::broken());
         }
         if !target.is_full() {
+            if has_waited {
+                target.writable.pass_on();
+            }
             return Ok(());
         }
         if patience == Patience::Fail {
             return Err(Errno::EAGAIN);
         }
         target.wait_writable()?;
+        has_waited = true;
     }
 }
 
@@ -265,15 +277,18 @@ fn page_from(input: &File, at: &mut Option<u64>, target: &Pipe, wanted: usize) -
     let mut page = Vec::new();
     page.try_reserve_exact(PAGE_SIZE).map_err(|_| Errno::ENOMEM)?;
     page.resize(PAGE_SIZE, 0);
+    // What has been read cannot be given back, so there must be a place for it.
+    target.buffer.lock().promise_slot()?;
     let mut sink = Sink::kernel(&mut page[..wanted]);
-    let count = match at {
-        Some(at) => input.read_at(&mut sink, *at)?,
-        None => input.read(&mut sink)?,
+    let read = match at {
+        Some(at) => input.read_at(&mut sink, *at),
+        None => input.read(&mut sink),
     };
     let mut buffer = target.buffer.lock();
-    let count = buffer.append_page(page, count)?;
+    buffer.keep_promise(page, read.unwrap_or(0));
     target.publish(&buffer);
     drop(buffer);
+    let count = read?;
     if let Some(at) = at {
         *at += count as u64;
     }
