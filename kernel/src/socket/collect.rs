@@ -11,12 +11,14 @@
 //!
 //! The counts are read one after the other while other threads go on. What makes the result right all the same: garbage
 //! can be reached through garbage only, so once it is garbage it stays so; and a file cannot get from one message into
-//! another, or out of one, without a message being made or dropped, which [`rights`] counts. If that count
+//! another, or out of one, without a message being made, copied from (MSG_PEEK) or dropped, which [`rights`] counts. If that count
 //! has moved between the first look and the last, nothing is concluded.
 //!
-//! Locks: none is held from one look to the next. One thread collects at a time; who finds another at it asks for one more round.
+//! Locks: none is held from one look to the next. One thread collects at a time; who finds another at it asks for one more round. A
+//! thread makes [`ROUNDS`] at most, however many others ask; what is asked for then is done by the next that closes a socket or sends one.
+//!
+//! Memory is taken fallibly: a thread that ends closes its sockets when there may be none left.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -33,6 +35,8 @@ static RUNNING: AtomicBool = AtomicBool::new(false);
 static AGAIN: AtomicBool = AtomicBool::new(false);
 /// Attempts against others that send and receive all the while. The next close tries again.
 const ATTEMPTS: usize = 3;
+/// How often one thread collects: once for itself, and once for those who came meanwhile.
+const ROUNDS: usize = 2;
 
 /// Closes sockets in flight that nobody can reach. Does nothing while none is in flight. Hold no locks.
 pub(super) fn collect() {
@@ -40,7 +44,15 @@ pub(super) fn collect() {
         return;
     }
     AGAIN.store(true, Ordering::SeqCst);
-    while AGAIN.load(Ordering::SeqCst) && !RUNNING.swap(true, Ordering::SeqCst) {
+    finish();
+}
+
+/// Collects if somebody has asked for it and nobody is at it. Hold no locks.
+pub(super) fn finish() {
+    for _ in 0..ROUNDS {
+        if !AGAIN.load(Ordering::SeqCst) || RUNNING.swap(true, Ordering::SeqCst) {
+            return;
+        }
         AGAIN.store(false, Ordering::SeqCst);
         let garbage = (0..ATTEMPTS).find_map(|_| find_garbage());
         // Dropping what is in the queues closes nothing that is in `garbage` while that lives, so nothing recurses.
@@ -62,15 +74,16 @@ fn find_garbage() -> Option<Vec<Arc<File>>> {
     if candidates.is_empty() {
         return Some(Vec::new());
     }
-    let numbers: BTreeMap<usize, usize> =
-        candidates.iter().enumerate().map(|(number, (file, _))| (address(file), number)).collect();
+    // The list came in this order; the search below depends on it.
+    debug_assert!(candidates.is_sorted_by_key(|(file, _)| address(file)));
     let mut graph = Vec::new();
     graph.try_reserve_exact(candidates.len()).ok()?;
     for (file, messages) in &candidates {
         let mut carries = Vec::new();
         let socket = socket_of(file)?;
         each_in_queue(socket, &mut |file| {
-            let number = numbers.get(&address(file)).copied();
+            let number =
+                candidates.binary_search_by_key(&address(file), |(file, _)| address(file)).ok();
             let room = number.is_none() || carries.try_reserve(1).is_ok();
             carries.extend(number.filter(|_| room));
             room.then_some(())

@@ -48,7 +48,7 @@ static IN_FLIGHT: SpinLock<InFlight> = SpinLock::new(
 /// How many sockets are in flight: the length of the list, to be read without its lock.
 static SOCKETS: AtomicUsize = AtomicUsize::new(0);
 
-/// How many times files were put into a message or dropped with one.
+/// How many times files were put into a message, copied from one, or dropped with one.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 /// A point in the history of messages that carry files.
@@ -61,7 +61,7 @@ impl Moment {
         Self(CHANGES.load(Ordering::SeqCst))
     }
 
-    /// Whether such a message was made or dropped since.
+    /// Whether such a message was made, copied from or dropped since.
     pub(super) fn has_passed(self) -> bool {
         Self::now() != self
     }
@@ -72,7 +72,8 @@ pub(super) fn any_socket_in_flight() -> bool {
     SOCKETS.load(Ordering::SeqCst) > 0
 }
 
-/// The sockets in flight, and how many messages refer to each; `None` without memory for the list.
+/// The sockets in flight, by ascending address of the open file, and how many messages refer to each; `None` without memory
+/// for the list.
 pub(super) fn sockets_in_flight() -> Option<Vec<(Arc<File>, usize)>> {
     let mut list = Vec::new();
     list.try_reserve_exact(SOCKETS.load(Ordering::SeqCst)).ok()?;
@@ -107,6 +108,9 @@ impl Rights {
     /// # Errors
     /// `ETOOMANYREFS`.
     pub fn new(files: Vec<Arc<File>>, user: u32, limit: u64) -> Result<Arc<Self>> {
+        if sockets(&files).next().is_some() {
+            collect::finish();
+        }
         if Self::count(&files, user, limit).is_err() {
             // Some of what counts may be out of everybody's reach.
             collect::collect();
@@ -132,6 +136,15 @@ impl Rights {
     #[must_use]
     pub fn files(&self) -> &[Arc<File>] {
         &self.files
+    }
+
+    /// Hands the files to `copy`, which may give them descriptors while the message stays in its queue (MSG_PEEK).
+    pub(super) fn with_copies<R>(&self, copy: impl FnOnce(&[Arc<File>]) -> R) -> R {
+        let copied = copy(&self.files);
+        // Now, and not before: a collector that began in between, and saw the counts of before, must notice. The socket that was peeked
+        // at, which the caller holds, cannot count as unreachable until then.
+        CHANGES.fetch_add(1, Ordering::SeqCst);
+        copied
     }
 }
 
@@ -169,5 +182,18 @@ impl InFlight {
             self.sockets.remove(&address);
             SOCKETS.store(self.sockets.len(), Ordering::SeqCst);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_from_a_message_that_stays_are_noticed() {
+        let rights = Rights::new(Vec::new(), 4711, 10).expect("no files");
+        // What a collector sees that begins while the files are copied.
+        let moment = rights.with_copies(|_| Moment::now());
+        assert!(moment.has_passed());
     }
 }

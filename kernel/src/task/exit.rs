@@ -3,7 +3,8 @@
 //! A thread ends in its loop, with nothing left on its stack. [`end`] takes it apart in this order: no more signals; what user memory is to learn (robust
 //! futexes, `clear_child_tid`); files; its place in the process. The last thread then takes the process
 //! apart: memory, timers, terminal, children, and last the news to the parent, after which wait(2) may free the
-//! process at any moment. Nothing here allocates: ending works when memory has run out.
+//! process at any moment. Nothing here depends on memory: ending works when it has run out. (The search for sockets that nobody can reach,
+//! which closing one begins, needs some, and gives up without.)
 
 use alloc::sync::Arc;
 

@@ -239,12 +239,15 @@ fn write_control(
     descriptors.try_reserve_exact(fitting * 4).map_err(|_| Errno::ENOMEM)?;
     let table = caller.thread.files();
     let limit = caller.thread.process().limit(Resource::OpenFiles);
-    for file in &rights.files()[..fitting] {
-        // Without a free descriptor the rest of the files is lost, as on Linux.
-        let Ok(reservation) = table.reserve(0, limit) else { break };
-        let descriptor = reservation.install(file.clone(), close_on_exec)?;
-        descriptors.extend_from_slice(&descriptor.0.to_ne_bytes());
-    }
+    rights.with_copies(|files| {
+        for file in &files[..fitting] {
+            // Without a free descriptor the rest of the files is lost, as on Linux.
+            let Ok(reservation) = table.reserve(0, limit) else { break };
+            let descriptor = reservation.install(file.clone(), close_on_exec)?;
+            descriptors.extend_from_slice(&descriptor.0.to_ne_bytes());
+        }
+        Ok::<(), Errno>(())
+    })?;
     if descriptors.len() < rights.files().len() * 4 {
         writer.truncate();
     }
