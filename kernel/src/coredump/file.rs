@@ -13,14 +13,13 @@ use mm::space::PageContent;
 use super::elf::{self, Head, Segment};
 use super::notes::Notes;
 use super::process::{self, ProcessRecord};
-use super::segments::{self, Filter, pages};
+use super::segments::{self, Absent, Filter, go_on, pages};
 use super::threads::ThreadRecord;
 use super::{append, pattern};
 use crate::errno::{Errno, Result};
 use crate::fs::{
     self, File, FileType, Last, OpenFlags, OpenRequest, Path, Removal, Source, Viewer, WalkFlags,
 };
-use crate::scheduling;
 use crate::signal::{Signal, SignalInfo};
 use crate::task::{self, Thread};
 
@@ -44,14 +43,17 @@ pub(super) fn write(
     let space = process.space().ok_or(Errno::EFAULT)?;
     let file = create(thread, &name(thread, signal, limit)?)?;
     let filter = Filter::from_bits_truncate(process.core_filter());
-    let segments = segments::of_space(&space, filter)?;
+    let segments = segments::of_space(thread, &space, filter)?;
+    let files = process::files(&space).inspect_err(|errno| {
+        crate::log_info!("no list of files in the core file of process {}: {errno}", process.pid());
+    });
     let notes = Notes {
         threads,
         process: &ProcessRecord::of_current(thread, &space),
         signal,
         info,
         auxiliary: &process.image().auxiliary,
-        files: &process::files(&space)?,
+        files: files.as_deref().ok(),
         features: arch::fpu::layout().features,
     };
     let head = elf::head(&notes.to_bytes()?, &segments)?;
@@ -148,14 +150,20 @@ impl Writer<'_> {
     }
 
     fn segment(&mut self, space: &AddressSpace, segment: &Segment) -> Result<()> {
+        if segment.stored == 0 {
+            return Ok(());
+        }
         let Some(start) = UserAddr::try_new(segment.start) else { return Err(Errno::EFAULT) };
-        for (address, content) in pages(space, start, segment.stored) {
-            if self.thread.has_fatal_signal() {
-                return Err(Errno::EINTR);
-            }
-            scheduling::preempt_if_requested();
+        let is_object = space.find_area(start).is_some_and(|vma| vma.object_at(start).is_some());
+        // Of a file, pages that are not mapped count as well; other memory that was never touched is a hole, however large.
+        let absent = if is_object { Absent::Shown } else { Absent::PassedOver };
+        let begin = self.offset;
+        for (address, content) in pages(space, start, segment.stored, absent) {
+            go_on(self.thread)?;
+            self.offset = begin + (address.as_u64() - segment.start);
             self.page(space, address, content)?;
         }
+        self.offset = begin + segment.stored;
         Ok(())
     }
 
@@ -163,11 +171,7 @@ impl Writer<'_> {
     fn page(&mut self, space: &AddressSpace, at: UserAddr, content: PageContent) -> Result<()> {
         let mut page = [0; PAGE_SIZE];
         let found = match content {
-            // A file's page comes from the file; what was never touched and is in none is zeros.
-            PageContent::Absent => {
-                let is_object = space.find_area(at).is_some_and(|vma| vma.object_at(at).is_some());
-                is_object && space.read_remote(at, &mut page) == Ok(PAGE_SIZE)
-            }
+            PageContent::Absent => space.read_remote(at, &mut page) == Ok(PAGE_SIZE),
             PageContent::Shared | PageContent::Anonymous => space.copy_page(at, &mut page),
         };
         if found {

@@ -54,6 +54,8 @@ impl core::fmt::Debug for Gathering {
 pub(super) enum Begun {
     /// The others are on their way.
     Gathering(Arc<Gathering>),
+    /// Another thread dumps already, and waits for the registers of this one.
+    Owes(Arc<Gathering>),
     /// There will be no core file.
     Ends(Aftermath),
 }
@@ -86,18 +88,25 @@ impl Gathering {
     }
 }
 
-/// Begins a dump by `thread`, the calling one, of whose process `status` becomes the exit status.
+/// Begins a dump by `thread`, the calling one, of whose process `status` becomes the exit status. Of several threads that want to dump at
+/// the same time the first one does.
 pub(super) fn begin(thread: &Arc<Thread>, status: ExitStatus) -> Begun {
     let process = thread.process();
     loop {
         let count = process.signals().thread_count;
-        let Ok(gathering) = Gathering::new(count) else {
-            return Begun::Ends(Aftermath::ProcessEnds(status));
-        };
+        let made = Gathering::new(count);
         let mut state = process.signals();
         if let Some(status) = state.exit {
-            return Begun::Ends(Aftermath::ProcessEnds(status));
+            return match &state.dump {
+                Some(dump) if state.of(thread).owes_registers => {
+                    Begun::Owes(dump.gathering.clone())
+                }
+                _ => Begun::Ends(Aftermath::ProcessEnds(status)),
+            };
         }
+        let Ok(gathering) = made else {
+            return Begun::Ends(Aftermath::ProcessEnds(status));
+        };
         if let Some(status) = state.of(thread).ending {
             return Begun::Ends(Aftermath::ThreadEnds(status));
         }
@@ -141,6 +150,11 @@ pub(crate) fn attend(thread: &Arc<Thread>, registers: Registers<'_>, gathering: 
     }
     leave(&mut thread.process().signals(), thread);
     gathering.over.wait();
+}
+
+/// The status that the process of a dump ends with, which is over.
+pub(super) fn settled(thread: &Thread, status: ExitStatus) -> ExitStatus {
+    thread.process().signals().exit.unwrap_or(status)
 }
 
 /// Crosses `thread` off the list of those that owe their registers.

@@ -69,11 +69,17 @@ pub fn dump(
         return Aftermath::ProcessEnds(without);
     }
     // Names, notes and tables are small allocations; those that grow with the process are made fallibly.
-    let Ok(_credit) = memory().credit(CALL_CREDIT_KIB) else {
+    let Ok(credit) = memory().credit(CALL_CREDIT_KIB) else {
         return Aftermath::ProcessEnds(without);
     };
     let gathering = match gather::begin(thread, without) {
         Begun::Gathering(gathering) => gathering,
+        Begun::Owes(gathering) => {
+            // It waits for long, and its record is made fallibly.
+            drop(credit);
+            gather::attend(thread, registers, &gathering);
+            return Aftermath::ProcessEnds(gather::settled(thread, without));
+        }
         Begun::Ends(aftermath) => return aftermath,
     };
     let outcome = ThreadRecord::of_current(thread, registers)

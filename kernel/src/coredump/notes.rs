@@ -40,8 +40,8 @@ pub struct Notes<'a> {
     pub info: &'a SignalInfo,
     /// The auxiliary vector.
     pub auxiliary: &'a [[u64; 2]],
-    /// The content of `NT_FILE`.
-    pub files: &'a [u8],
+    /// The content of `NT_FILE`, unless it is left out.
+    pub files: Option<&'a [u8]>,
     /// The components that an XSAVE image can hold (XCR0).
     pub features: u64,
 }
@@ -76,7 +76,7 @@ impl Notes<'_> {
             append(&mut auxiliary, &word.to_ne_bytes())?;
         }
         core_note(out, abi::NT_AUXV, &auxiliary)?;
-        core_note(out, abi::NT_FILE, self.files)
+        self.files.map_or(Ok(()), |files| core_note(out, abi::NT_FILE, files))
     }
 
     /// `struct elf_prstatus`.
@@ -242,7 +242,7 @@ mod tests {
             signal: Signal::SIGSEGV,
             info: &SignalInfo::kernel(Signal::SIGSEGV),
             auxiliary: &[[6, 4096], [0, 0]],
-            files: &[1; 17],
+            files: Some(&[1; 17]),
             features: 7,
         };
         let found = parse(&notes.to_bytes().expect("memory"));
@@ -258,5 +258,9 @@ mod tests {
         assert_eq!(u64_at(status, 112 + 16 * 8), 0x40_1000);
         assert_eq!(u64_at(status, 112 + 19 * 8), 0x7000);
         assert_eq!((u64_at(status, 48), u64_at(status, 56)), (1, 500_000));
+        let without = Notes { files: None, ..notes };
+        assert!(
+            parse(&without.to_bytes().expect("memory")).iter().all(|note| note.1 != 0x4649_4c45)
+        );
     }
 }

@@ -102,10 +102,13 @@ fn arguments(process: &Process, space: &AddressSpace) -> [u8; ARGUMENTS_SIZE] {
     text
 }
 
+/// The most that `NT_FILE` takes (`MAX_FILE_NOTE_SIZE`).
+const FILES_MAX: usize = 4 << 20;
+
 /// The content of `NT_FILE`: which files are mapped where, with their paths.
 ///
 /// # Errors
-/// `ENOMEM`.
+/// `ENOMEM`; `E2BIG` for more than [`FILES_MAX`].
 pub(super) fn files(space: &AddressSpace) -> Result<Vec<u8>> {
     let page = PAGE_SIZE as u64;
     let (mut table, mut names, mut count) = (Vec::new(), Text::default(), 0_u64);
@@ -119,6 +122,9 @@ pub(super) fn files(space: &AddressSpace) -> Result<Vec<u8>> {
         file.write_path(&mut names).map_err(|core::fmt::Error| Errno::ENOMEM)?;
         append(&mut names.0, &[0])?;
         count += 1;
+        if table.len() + names.0.len() > FILES_MAX {
+            return Err(Errno::E2BIG);
+        }
     }
     let mut out = Vec::new();
     append(&mut out, &count.to_ne_bytes())?;

@@ -11,6 +11,8 @@ use mm::{AddressSpace, Backing, Protection, Vma, VmaFlags};
 
 use super::elf::Segment;
 use crate::errno::{Errno, Result};
+use crate::scheduling;
+use crate::task::Thread;
 
 bitflags::bitflags! {
     /// Which kinds of memory a core file holds: the bits of `/proc/PID/coredump_filter`.
@@ -36,8 +38,6 @@ pub struct Area {
     pub is_shared: bool,
     /// It maps a file that has a name.
     pub has_file: bool,
-    /// Some of its pages exist nowhere else.
-    pub has_anonymous_pages: bool,
     /// `MADV_DONTDUMP`
     pub is_excluded: bool,
     /// It is readable, maps the start of a file, and that is an ELF file.
@@ -55,38 +55,57 @@ pub enum Extent {
     Whole,
 }
 
-/// How much of `area` is stored under `filter`.
-#[must_use]
-pub fn extent(area: Area, filter: Filter) -> Extent {
+/// How much of `area` is stored under `filter`. `has_anonymous_pages` finds out whether some of its pages exist nowhere else; it is asked where
+/// that decides, for it may have far to look.
+///
+/// # Errors
+/// Those of `has_anonymous_pages`.
+pub fn extent(
+    area: Area,
+    filter: Filter,
+    has_anonymous_pages: impl FnOnce() -> Result<bool>,
+) -> Result<Extent> {
     if area.is_excluded {
-        return Extent::None;
+        return Ok(Extent::None);
     }
     let whole = match (area.is_shared, area.has_file) {
         (true, true) => filter.contains(Filter::FILE_SHARED),
         (true, false) => filter.contains(Filter::ANONYMOUS_SHARED),
-        (false, has_file) => {
-            area.has_anonymous_pages && filter.contains(Filter::ANONYMOUS_PRIVATE)
-                || has_file && filter.contains(Filter::FILE_PRIVATE)
-        }
+        (false, true) if filter.contains(Filter::FILE_PRIVATE) => true,
+        (false, _) => filter.contains(Filter::ANONYMOUS_PRIVATE) && has_anonymous_pages()?,
     };
-    if whole {
+    Ok(if whole {
         Extent::Whole
     } else if !area.is_shared && area.is_elf_start && filter.contains(Filter::ELF_HEADERS) {
         Extent::FirstPage
     } else {
         Extent::None
-    }
+    })
 }
 
-/// The segments of a core file: every area of `space`.
+/// Lets others run, and says whether `thread`, the calling one, may go on with a dump.
 ///
 /// # Errors
-/// `ENOMEM`.
-pub(super) fn of_space(space: &AddressSpace, filter: Filter) -> Result<Vec<Segment>> {
+/// `EINTR` if the dump was ended.
+pub(super) fn go_on(thread: &Thread) -> Result<()> {
+    scheduling::preempt_if_requested();
+    if thread.has_fatal_signal() { Err(Errno::EINTR) } else { Ok(()) }
+}
+
+/// The segments of a core file by `thread`, the calling one: every area of `space`.
+///
+/// # Errors
+/// `ENOMEM`; `EINTR` if the dump was ended.
+pub(super) fn of_space(
+    thread: &Thread,
+    space: &AddressSpace,
+    filter: Filter,
+) -> Result<Vec<Segment>> {
     let mut segments = Vec::new();
     for entry in space.maps() {
         let vma = &entry.vma;
-        let stored = match extent(area(space, vma), filter) {
+        let has_anonymous_pages = || has_anonymous_pages(thread, space, vma);
+        let stored = match extent(area(space, vma), filter, has_anonymous_pages)? {
             Extent::None => 0,
             Extent::FirstPage => PAGE_SIZE as u64,
             Extent::Whole => vma.range.bytes(),
@@ -107,7 +126,6 @@ fn area(space: &AddressSpace, vma: &Vma) -> Area {
     Area {
         is_shared: vma.is_shared(),
         has_file: matches!(&vma.backing, Backing::Object(range) if range.file.is_some()),
-        has_anonymous_pages: has_anonymous_pages(space, vma),
         is_excluded: vma.flags.contains(VmaFlags::NO_DUMP),
         is_elf_start: maps_start && readable && starts_with_magic(space, vma.start()),
     }
@@ -118,9 +136,39 @@ fn starts_with_magic(space: &AddressSpace, start: UserAddr) -> bool {
     space.read_remote(start, &mut magic) == Ok(magic.len()) && magic == *b"\x7fELF"
 }
 
-fn has_anonymous_pages(space: &AddressSpace, vma: &Vma) -> bool {
-    pages(space, vma.start(), vma.range.bytes())
-        .any(|(_, content)| content == PageContent::Anonymous)
+fn has_anonymous_pages(thread: &Thread, space: &AddressSpace, vma: &Vma) -> Result<bool> {
+    for (_, content) in pages(space, vma.start(), vma.range.bytes(), Absent::PassedOver) {
+        go_on(thread)?;
+        if content == PageContent::Anonymous {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What [`pages`] does with pages that have no entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Absent {
+    /// They are shown as well, one by one.
+    Shown,
+    /// They are passed over, however many there are.
+    PassedOver,
+}
+
+/// How many pages are looked at with the space locked.
+const BATCH: u64 = 512;
+
+/// The pages of an area, a batch at a time.
+struct Pages<'a> {
+    space: &'a AddressSpace,
+    absent: Absent,
+    /// Where the batch begins, its pages, and the next of them.
+    start: UserAddr,
+    contents: [PageContent; BATCH as usize],
+    length: usize,
+    next: usize,
+    /// The pages behind the batch.
+    left: u64,
 }
 
 /// The pages of `bytes` bytes from `start` on, and what stands behind each.
@@ -128,23 +176,51 @@ pub(super) fn pages(
     space: &AddressSpace,
     start: UserAddr,
     bytes: u64,
+    absent: Absent,
 ) -> impl Iterator<Item = (UserAddr, PageContent)> {
-    /// How many pages are looked at with the space locked.
-    const BATCH: u64 = 512;
-    let page = PAGE_SIZE as u64;
-    let count = bytes / page;
-    let mut contents = [PageContent::Absent; BATCH as usize];
-    (0..count).filter_map(move |index| {
-        let address = start.checked_add(index * page)?;
-        if index % BATCH == 0 {
-            let wanted = (count - index).min(BATCH) as usize;
-            // The range is an area's; should it have become none, its pages count as absent.
-            if space.page_contents(address, &mut contents[..wanted]).is_err() {
-                contents.fill(PageContent::Absent);
+    let contents = [PageContent::Absent; BATCH as usize];
+    let left = bytes / PAGE_SIZE as u64;
+    Pages { space, absent, start, contents, length: 0, next: 0, left }
+}
+
+impl Pages<'_> {
+    /// Looks at the next batch. `None` if there is none.
+    fn fetch(&mut self) -> Option<()> {
+        let page = PAGE_SIZE as u64;
+        let mut start = self.start.checked_add(self.length as u64 * page)?;
+        if self.absent == Absent::PassedOver && self.left > 0 {
+            let first = self.space.first_page(start, self.left * page)?;
+            self.left -= (first.as_u64() - start.as_u64()) / page;
+            start = first;
+        }
+        let wanted = self.left.min(BATCH) as usize;
+        (self.start, self.length, self.next) = (start, wanted, 0);
+        self.left -= wanted as u64;
+        // The range is an area's; should it have become none, its pages count as absent.
+        if self.space.page_contents(start, &mut self.contents[..wanted]).is_err() {
+            self.contents.fill(PageContent::Absent);
+        }
+        (wanted > 0).then_some(())
+    }
+}
+
+impl Iterator for Pages<'_> {
+    type Item = (UserAddr, PageContent);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.next == self.length {
+                self.fetch()?;
+            }
+            let index = self.next;
+            self.next += 1;
+            let content = self.contents[index];
+            if self.absent == Absent::Shown || content != PageContent::Absent {
+                let address = self.start.checked_add(index as u64 * PAGE_SIZE as u64)?;
+                return Some((address, content));
             }
         }
-        Some((address, contents[(index % BATCH) as usize]))
-    })
+    }
 }
 
 fn flags(protection: Protection) -> u32 {
@@ -161,35 +237,50 @@ fn flags(protection: Protection) -> u32 {
 mod tests {
     use super::*;
 
-    const AREA: Area = Area {
-        is_shared: false,
-        has_file: false,
-        has_anonymous_pages: false,
-        is_excluded: false,
-        is_elf_start: false,
-    };
+    const AREA: Area =
+        Area { is_shared: false, has_file: false, is_excluded: false, is_elf_start: false };
     const DEFAULT: Filter = Filter::from_bits_retain(0x33);
+
+    /// The extent of an area that has anonymous pages.
+    fn touched(area: Area, filter: Filter) -> Extent {
+        extent(area, filter, || Ok(true)).expect("an answer")
+    }
+
+    fn untouched(area: Area, filter: Filter) -> Extent {
+        extent(area, filter, || Ok(false)).expect("an answer")
+    }
+
+    /// The extent of an area whose pages are not looked at.
+    fn unseen(area: Area, filter: Filter) -> Extent {
+        extent(area, filter, || panic!("looked at {area:?} under {filter:?}")).expect("an answer")
+    }
 
     #[test]
     fn the_default_filter_keeps_what_is_nowhere_else() {
-        let of = |area| extent(area, DEFAULT);
-        assert_eq!(of(Area { has_anonymous_pages: true, ..AREA }), Extent::Whole);
-        assert_eq!(of(AREA), Extent::None, "never touched");
-        assert_eq!(of(Area { is_shared: true, ..AREA }), Extent::Whole);
+        assert_eq!(touched(AREA, DEFAULT), Extent::Whole);
+        assert_eq!(untouched(AREA, DEFAULT), Extent::None, "never touched");
+        assert_eq!(unseen(Area { is_shared: true, ..AREA }, DEFAULT), Extent::Whole);
         let file = Area { has_file: true, ..AREA };
-        assert_eq!(of(file), Extent::None);
-        assert_eq!(of(Area { is_elf_start: true, ..file }), Extent::FirstPage);
-        assert_eq!(of(Area { has_anonymous_pages: true, ..file }), Extent::Whole);
-        assert_eq!(of(Area { is_shared: true, ..file }), Extent::None);
+        assert_eq!(untouched(file, DEFAULT), Extent::None);
+        let elf = Area { is_elf_start: true, ..file };
+        assert_eq!(untouched(elf, DEFAULT), Extent::FirstPage);
+        assert_eq!(touched(file, DEFAULT), Extent::Whole);
+        assert_eq!(unseen(Area { is_shared: true, ..file }, DEFAULT), Extent::None);
     }
 
     #[test]
     fn each_bit_adds_its_kind_and_dontdump_takes_all_away() {
         let file = Area { has_file: true, ..AREA };
-        assert_eq!(extent(file, Filter::FILE_PRIVATE), Extent::Whole);
+        assert_eq!(unseen(file, Filter::FILE_PRIVATE), Extent::Whole);
         let shared = Area { is_shared: true, ..file };
-        assert_eq!(extent(shared, Filter::FILE_SHARED), Extent::Whole);
-        let excluded = Area { is_excluded: true, has_anonymous_pages: true, ..AREA };
-        assert_eq!(extent(excluded, Filter::all()), Extent::None);
+        assert_eq!(unseen(shared, Filter::FILE_SHARED), Extent::Whole);
+        let excluded = Area { is_excluded: true, ..AREA };
+        assert_eq!(unseen(excluded, Filter::all()), Extent::None);
+    }
+
+    #[test]
+    fn pages_are_looked_at_only_where_they_decide() {
+        assert_eq!(unseen(AREA, Filter::ANONYMOUS_SHARED), Extent::None);
+        assert_eq!(extent(AREA, DEFAULT, || Err(Errno::EINTR)), Err(Errno::EINTR));
     }
 }

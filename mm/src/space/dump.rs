@@ -56,6 +56,16 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Where the first page with an entry is, of the `bytes` bytes from `start` on. Takes as long as there are tables in the range, not as the range is
+    /// long.
+    pub fn first_page(&self, start: UserAddr, bytes: u64) -> Option<UserAddr> {
+        let range = range_argument(start, bytes).ok()?;
+        let mut gather = self.gather();
+        let _state = self.lock();
+        let cursor = Cursor::new(self.memory, self.root, &mut gather);
+        cursor.first_page(range).map(|pages| pages.start())
+    }
+
     /// Copies the page at `address`, if there is one. Says whether there was.
     pub fn copy_page(&self, address: UserAddr, into: &mut [u8; PAGE_SIZE]) -> bool {
         let mut found = None;

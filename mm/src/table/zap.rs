@@ -117,6 +117,11 @@ impl Cursor<'_, '_> {
         self.visit_below(self.root, ROOT_LEVEL, range, visit);
     }
 
+    /// The first of the pages in `range` whose entry is not empty; all of a huge page that is inside.
+    pub(crate) fn first_page(&self, range: Range) -> Option<Range> {
+        first_below(self.root, ROOT_LEVEL, range)
+    }
+
     fn visit_below(
         &mut self,
         node: Frame,
@@ -135,4 +140,15 @@ impl Cursor<'_, '_> {
             }
         }
     }
+}
+
+fn first_below(node: Frame, level: u32, range: Range) -> Option<Range> {
+    parts(range, level).find_map(|part| {
+        let entry = table(node).load(part.index);
+        match level {
+            _ if is_empty(entry) => None,
+            _ if level == 1 || entry.is_huge() => Some(part.range),
+            _ => first_below(entry.frame(), level - 1, part.range),
+        }
+    })
 }

@@ -30,26 +30,26 @@ super::area!("cores":
 );
 
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
-const NT_PRSTATUS: u32 = 1;
+pub(super) const NT_PRSTATUS: u32 = 1;
 const NT_PRPSINFO: u32 = 3;
 const NT_AUXV: u32 = 6;
 const NT_SIGINFO: u32 = 0x5349_4749;
-const NT_FILE: u32 = 0x4649_4c45;
+pub(super) const NT_FILE: u32 = 0x4649_4c45;
 
 /// Skips the case where core files do not go to the working directory.
-fn needs_plain_cores() {
+pub(super) fn needs_plain_cores() {
     if !read_text(PATTERN).starts_with("core") {
         skip("core files go elsewhere here");
     }
 }
 
-fn limit_cores(bytes: u64) {
+pub(super) fn limit_cores(bytes: u64) {
     ok!(SYS_setrlimit, libc::RLIMIT_CORE, &[bytes, bytes]);
 }
 
 /// Runs `body`, which does not survive, in a child that may leave a core file; how it ended, and the file.
 #[track_caller]
-fn dumped(body: impl FnOnce()) -> (Status, Option<PathBuf>) {
+pub(super) fn dumped(body: impl FnOnce()) -> (Status, Option<PathBuf>) {
     needs_plain_cores();
     let status = child(|| {
         limit_cores(u64::MAX);
@@ -61,7 +61,7 @@ fn dumped(body: impl FnOnce()) -> (Status, Option<PathBuf>) {
 }
 
 /// The core file in the working directory.
-fn found() -> Option<PathBuf> {
+pub(super) fn found() -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(".").unwrap();
     entries.find_map(|entry| {
         let entry = entry.unwrap();
@@ -70,18 +70,18 @@ fn found() -> Option<PathBuf> {
     })
 }
 
-fn die(signal: i32) -> ! {
+pub(super) fn die(signal: i32) -> ! {
     ok!(SYS_tgkill, ok!(SYS_getpid), ok!(SYS_gettid), signal);
     exit_now(3)
 }
 
 /// A core file, taken apart.
-struct Core {
+pub(super) struct Core {
     bytes: Vec<u8>,
     /// Kind and content.
     notes: Vec<(u32, Vec<u8>)>,
     /// Address, offset, bytes in the file, bytes in memory.
-    segments: Vec<[u64; 4]>,
+    pub(super) segments: Vec<[u64; 4]>,
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {
@@ -94,7 +94,7 @@ fn half(bytes: &[u8], at: usize) -> u32 {
 
 impl Core {
     #[track_caller]
-    fn of((status, path): (Status, Option<PathBuf>), signal: i32) -> Self {
+    pub(super) fn of((status, path): (Status, Option<PathBuf>), signal: i32) -> Self {
         assert_eq!(status, Status::Dumped(signal));
         let bytes = std::fs::read(path.expect("a core file")).unwrap();
         assert_eq!(&bytes[..6], b"\x7fELF\x02\x01");
@@ -112,7 +112,7 @@ impl Core {
         Self { bytes, notes, segments }
     }
 
-    fn notes_of(&self, kind: u32) -> Vec<&[u8]> {
+    pub(super) fn notes_of(&self, kind: u32) -> Vec<&[u8]> {
         let notes = self.notes.iter().filter(|(found, _)| *found == kind);
         notes.map(|(_, content)| &content[..]).collect()
     }

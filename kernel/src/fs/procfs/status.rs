@@ -153,7 +153,8 @@ fn memory(task: &Task, out: &mut Output) -> Result<()> {
     ] {
         writeln!(out, "{label}:\t{kib:8} kB")?;
     }
-    writeln!(out, "CoreDumping:\t0\nTHP_enabled:\t1")
+    let is_dumping = task.process.signals().dump.is_some();
+    writeln!(out, "CoreDumping:\t{}\nTHP_enabled:\t1", u8::from(is_dumping))
 }
 
 fn capabilities(credentials: &Credentials, out: &mut Output) -> Result<()> {
