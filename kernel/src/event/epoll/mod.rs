@@ -11,7 +11,8 @@
 //! Invariant: whoever takes an interest off the list asks its file afterwards, and a wake-up enters it again unless it
 //! is in the list; both under the list's lock, so no event falls in between.
 //!
-//! Locks: `collecting` (sleeping mutex) comes first; `interests` (sleeping mutex) guards the set; `NESTING` (sleeping mutex, before it) changes that put one
+//! Locks: `collecting` (sleeping mutex) comes first, held by whoever takes interests off the list, so that nobody else finds the list empty
+//! meanwhile; `interests` (sleeping mutex) guards the set; `NESTING` (sleeping mutex, before it) changes that put one
 //! instance into another; the list's lock has rank `LEAF` and interrupts off, because wake-ups come from anywhere.
 
 mod calls;
@@ -43,7 +44,8 @@ pub struct EventPoll {
     interests: Mutex<Set>,
     /// Interests that may have something to report.
     ready: SpinLock<LinkedList<Interests>, Irq>,
-    /// Held by the thread that collects events: others find the list as that one leaves it.
+    /// Held by the thread that collects events, or asks whether there are any: others find the list as that one leaves it.
+    /// Instances cannot contain themselves, so the one of an inner instance may be taken with that of an outer one held.
     collecting: Mutex<()>,
     /// The instances that watch this one. Touched with the nesting mutex held.
     parents: Mutex<Vec<Weak<EventPoll>>>,
@@ -236,29 +238,23 @@ impl EventPoll {
     }
 
     /// Puts those that were not asked back at the front of the list and those that are asked again at its end. Others that
-    /// wait find them there.
-    fn put_back(&self, rest: LinkedList<Interests>, mut interests: LinkedList<Interests>) {
-        self.ready.lock().front_mut().splice_before(rest);
-        while let Some(interest) = interests.pop_front() {
-            let mut ready = self.ready.lock();
-            if !interest.is_listed() {
-                ready.push_back(interest);
-            }
-        }
+    /// wait find them there. None of them is in the list: a wake-up leaves alone what is linked somewhere.
+    fn put_back(&self, rest: LinkedList<Interests>, again: LinkedList<Interests>) {
+        let mut ready = self.ready.lock();
+        ready.front_mut().splice_before(rest);
+        ready.back_mut().splice_after(again);
+        drop(ready);
         if self.may_be_ready() {
             self.waiters.wake_one();
         }
     }
 
-    /// Whether a wait would find an event at once. Does not sleep.
+    /// Whether a wait would find an event at once. Waits for the thread that collects events at present.
     fn is_ready(&self) -> bool {
+        let _collecting = self.collecting.lock();
         loop {
             let Some(interest) = self.ready.lock().pop_front() else { return false };
-            let (Some(file), Some(settings)) = (interest.file(), interest.settings()) else {
-                continue;
-            };
-            let found = file.operations().poll(&file, &mut PollTable::none());
-            if found.intersects(settings.wanted) {
+            if self.ask(&interest).is_some() {
                 let mut ready = self.ready.lock();
                 if !interest.is_listed() {
                     ready.push_front(interest);
@@ -365,10 +361,50 @@ mod tests {
         let interest = interest_in(&poll, &file);
         drop(file);
         operations.0.wake_all();
-        assert!(!poll.is_ready() || poll.collect(1, |_, _, _| Ok(())) == Ok(0));
-        let _nothing = poll.collect(1, |_, _, _| Ok(()));
-        poll.interests.lock().sweep();
+        assert_eq!(poll.collect(1, |_, _, _| Ok(())), Ok(0));
         assert!(interest.upgrade().is_none(), "it observes a queue that nobody wakes");
+    }
+
+    #[test]
+    fn an_interest_in_a_closed_file_is_freed_when_it_is_asked() {
+        let poll = EventPoll::new();
+        let operations = Arc::new(Silent::default());
+        let file = open(operations.clone());
+        let interest = interest_in(&poll, &file);
+        drop(file);
+        operations.0.wake_all();
+        assert!(!poll.is_ready());
+        assert!(interest.upgrade().is_none(), "it observes a queue that nobody wakes");
+    }
+
+    #[test]
+    fn an_interest_in_a_closed_file_is_freed_by_a_sweep() {
+        let poll = EventPoll::new();
+        let operations = Arc::new(Silent::default());
+        let file = open(operations.clone());
+        let interest = interest_in(&poll, &file);
+        drop(file);
+        poll.interests.lock().sweep();
+        assert!(interest.upgrade().is_none(), "it is in the set");
+    }
+
+    #[test]
+    fn those_that_were_not_asked_come_first_again() {
+        let poll = EventPoll::new();
+        let files: Vec<_> = (0..3).map(|_| open(Arc::new(Ready::default()))).collect();
+        for (data, file) in files.iter().enumerate() {
+            let settings = Settings::new(linux_raw_sys::general::EPOLLIN, data as u64);
+            poll.insert(Fd(data as i32), file, settings).expect("memory");
+        }
+        let mut order = Vec::new();
+        for _ in 0..3 {
+            let collected = poll.collect(2, |_, _, data| {
+                order.push(data);
+                Ok(())
+            });
+            assert_eq!(collected, Ok(2));
+        }
+        assert_eq!(order, [0, 1, 2, 0, 1, 2]);
     }
 
     #[test]
