@@ -20,7 +20,9 @@ use crate::task::{self, Capability, Pid, Process, table};
 pub(super) struct Job {
     session: Weak<Session>,
     foreground: Weak<ProcessGroup>,
-    /// The id of `foreground`, which outlives it.
+    /// The process that was put into the foreground before it led a group; the group that it leads, once it does, is there then.
+    future_leader: Weak<Process>,
+    /// The id of `foreground` or `future_leader`, which outlives them.
     foreground_id: Option<Pid>,
 }
 
@@ -43,7 +45,13 @@ impl Terminal {
 
     /// The foreground process group.
     pub(super) fn foreground_group(&self) -> Option<Arc<ProcessGroup>> {
-        self.job.lock().foreground.upgrade()
+        let (group, leader) = {
+            let job = self.job.lock();
+            (job.foreground.upgrade(), job.future_leader.upgrade())
+        };
+        // As long as the process is there, a group with its id is its own.
+        let leader = leader.filter(|leader| !leader.has_been_reaped());
+        group.or_else(|| leader.and_then(|leader| table::find_group(leader.pid())))
     }
 
     /// Whether the terminal is the controlling one of `process`.
@@ -117,6 +125,7 @@ impl Terminal {
             let mut job = self.job.lock();
             job.session = Arc::downgrade(session);
             job.foreground = Arc::downgrade(&group);
+            job.future_leader = Weak::new();
             job.foreground_id = Some(group.id());
         }
         let replaced = session.set_terminal(Some(this));
@@ -202,11 +211,12 @@ impl Terminal {
         self.job.lock().foreground_id.map_or(0, Pid::as_u32)
     }
 
-    /// TIOCSPGRP: puts group `id` of the caller's session into the foreground.
+    /// TIOCSPGRP: puts group `id` of the caller's session into the foreground. As on Linux, `id` may be that of a thread in the session
+    /// that leads no group (`session_of_pgrp`): then the foreground is empty, until it does.
     ///
     /// # Errors
     /// `ENOTTY` if it is not the caller's controlling terminal or the caller is in an orphaned background group,
-    /// `EINVAL`, `ESRCH` and `EPERM` for a group that does not exist or is in another session; `ERESTARTSYS`.
+    /// `EINVAL`; `ESRCH` for an id that nobody has, and `EPERM` for one in another session; `ERESTARTSYS`.
     pub(super) fn set_foreground(&self, id: i32) -> Result<()> {
         self.check_foreground(Signal::SIGTTOU).map_err(|error| match error {
             Errno::EIO => Errno::ENOTTY,
@@ -221,22 +231,26 @@ impl Terminal {
             return Err(Errno::EINVAL);
         }
         let id = Pid::from_argument(id).ok_or(Errno::ESRCH)?;
-        let Some(group) = table::find_group(id) else {
-            // As on Linux: a process that leads no group is no group of this session.
-            let taken = table::find_process(id).is_some() || table::find_session(id).is_some();
-            return Err(if taken { Errno::EPERM } else { Errno::ESRCH });
+        let group = table::find_group(id);
+        let member = match group {
+            Some(_) => None,
+            None => Some(process_of(id).ok_or_else(|| no_member(id))?),
+        };
+        let its = match (&group, &member) {
+            (Some(group), _) => Some(group.session().clone()),
+            (None, member) => member.as_ref().and_then(|member| member.session(&family)),
         };
         let own = thread.process().session(&family);
-        if !own.is_some_and(|own| Arc::ptr_eq(&own, group.session())) {
-            return Err(Errno::EPERM);
+        let is_own = own.zip(its).is_some_and(|(own, its)| Arc::ptr_eq(&own, &its));
+        if is_own {
+            let mut job = self.job.lock();
+            job.foreground = group.as_ref().map(Arc::downgrade).unwrap_or_default();
+            job.future_leader = member.as_ref().map(Arc::downgrade).unwrap_or_default();
+            job.foreground_id = Some(id);
         }
-        let mut job = self.job.lock();
-        job.foreground = Arc::downgrade(&group);
-        job.foreground_id = Some(group.id());
-        drop(job);
         drop(family);
-        drop(group);
-        Ok(())
+        drop((group, member));
+        if is_own { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// TIOCGSID: the session that the terminal controls.
@@ -286,4 +300,17 @@ impl ControllingTerminal for Terminal {
             self.hang_up();
         }
     }
+}
+
+/// The process that thread `id` is part of.
+fn process_of(id: Pid) -> Option<Arc<Process>> {
+    table::find_process(id).or_else(|| {
+        let thread = table::find_thread(id.leader())?;
+        Some(thread.process().clone())
+    })
+}
+
+/// Why an id is not in a session that no thread and no group has.
+fn no_member(id: Pid) -> Errno {
+    if table::find_session(id).is_some() { Errno::EPERM } else { Errno::ESRCH }
 }
