@@ -135,7 +135,12 @@ fn deliver_signal(
     };
     let action = state.actions.get(signal);
     match dispose(signal, &action, state.protection) {
-        Disposition::Ignore => state.refresh(thread),
+        Disposition::Ignore => {
+            state.refresh(thread);
+            drop(state);
+            // A timer goes on after a signal without effect, too.
+            timers::note_delivery(thread.process(), &mut info);
+        }
         Disposition::Deliver(_) => {
             if action.flags.contains(ActionFlags::RESET_HANDLER) {
                 state.actions.reset_handler(signal);

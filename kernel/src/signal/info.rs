@@ -185,6 +185,12 @@ impl SignalInfo {
         u32::from_ne_bytes(self.word(16))
     }
 
+    /// `si_signo`
+    #[must_use]
+    pub fn signal_number(&self) -> u32 {
+        u32::from_ne_bytes(self.word(0))
+    }
+
     /// `si_timerid`, in those from a POSIX timer.
     #[must_use]
     pub fn timer_id(&self) -> Option<i32> {

@@ -5,7 +5,8 @@
 //! rest; so a program that sleeps pays nothing, and no tick has to look at limits.
 //!
 //! A POSIX timer whose signal is pending does not fire again until the signal is delivered: what it missed is counted
-//! then (its overrun), so no interval is too short to be served ([`note_delivery`]).
+//! then (its overrun), so no interval is too short to be served ([`note_delivery`]). The same is true of the interval timer of
+//! real time and SIGALRM, whoever sent that; while SIGALRM is ignored, as on Linux, that timer stands still.
 //!
 //! Lock: one per process, rank `PROCESS`, interrupts off: timers fire in interrupt handlers. Signals are sent after it
 //! was released.
@@ -17,7 +18,6 @@ mod posix;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 
-use arch::clock;
 use arch::sync::{Irq, Rank, SpinLock};
 use arch::time::Nanos;
 
@@ -61,10 +61,6 @@ impl Interval {
     }
 }
 
-/// How long an interval timer that has rung stays silent at least. A shorter interval would keep a CPU busy with its interrupts and
-/// nothing else; what it misses is one signal anyway, which is pending once.
-const PAUSE: Nanos = Nanos::from_micros(100);
-
 /// What a kernel timer takes, with the closure that it calls, roughly.
 const KERNEL_TIMER_BYTES: usize = 256;
 
@@ -85,6 +81,8 @@ pub struct Timers {
 #[derive(Default)]
 struct State {
     intervals: [Option<Armed>; 3],
+    /// The interval timer of real time has rung, and goes on when SIGALRM is delivered.
+    awaits_delivery: bool,
     posix: BTreeMap<i32, PosixTimer>,
     next_id: i32,
     cpu_limit: Option<Armed>,
@@ -99,13 +97,8 @@ struct Armed {
 impl Armed {
     /// Sets the kernel's timer to when the alarm can ring next.
     fn schedule(&self, process: &Process) {
-        self.schedule_after(process, Nanos::ZERO);
-    }
-
-    /// As [`schedule`](Self::schedule), but not sooner than `pause` from now.
-    fn schedule_after(&self, process: &Process, pause: Nanos) {
         match self.alarm.earliest(process) {
-            Some(at) => self.timer.arm(at.max(clock::now().saturating_add(pause))),
+            Some(at) => self.timer.arm(at),
             None => {
                 // If the callback is under way, it finds nothing due.
                 let _was_armed = self.timer.cancel();
@@ -136,9 +129,13 @@ impl Timers {
             alarm: Alarm::new(which.clock()),
             timer: self.kernel_timer(Which::Interval(which)),
         };
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         let armed = state.intervals[which as usize].get_or_insert(fresh);
-        let former = armed.alarm.setting(process);
+        let mut former = armed.alarm.setting(process);
+        if which == Interval::Real && core::mem::take(&mut state.awaits_delivery) {
+            former.value = Nanos::ZERO;
+        }
         armed.alarm.set(new, process);
         armed.schedule(process);
         former
@@ -148,7 +145,23 @@ impl Timers {
     pub(super) fn interval(&self, process: &Process, which: Interval) -> Setting {
         let state = self.state.lock();
         let armed = state.intervals[which as usize].as_ref();
-        armed.map_or(Setting::DISARMED, |armed| armed.alarm.setting(process))
+        let mut setting = armed.map_or(Setting::DISARMED, |armed| armed.alarm.setting(process));
+        if which == Interval::Real && state.awaits_delivery {
+            setting.value = Nanos::ZERO;
+        }
+        setting
+    }
+
+    /// SIGALRM is being delivered: if the interval timer of real time has rung, it goes on.
+    fn continue_real_time(&self, process: &Process) {
+        let mut state = self.state.lock();
+        if core::mem::take(&mut state.awaits_delivery)
+            && let Some(armed) = &mut state.intervals[Interval::Real as usize]
+        {
+            // What it missed meanwhile is not counted: the signal is pending once.
+            let _rung = armed.alarm.ring(process);
+            armed.schedule(process);
+        }
     }
 
     /// `RLIMIT_CPU` has changed, or the process is new: look when it can be reached.
@@ -173,8 +186,13 @@ impl Timers {
         match which {
             Which::Interval(interval) => {
                 let Some(armed) = &mut state.intervals[interval as usize] else { return };
-                let rings = armed.alarm.ring(process) > 0;
-                armed.schedule_after(process, PAUSE);
+                let rings = armed.alarm.is_due(process);
+                if rings && interval == Interval::Real && armed.alarm.repeats() {
+                    state.awaits_delivery = true;
+                } else {
+                    let _rung = armed.alarm.ring(process);
+                    armed.schedule(process);
+                }
                 drop(state);
                 if rings {
                     send::from_kernel(process, interval.signal());
@@ -265,9 +283,13 @@ fn exceed_cpu_limit(process: &Process) {
     send::from_kernel(process, if used >= hard { Signal::SIGKILL } else { Signal::SIGXCPU });
 }
 
-/// `info` is about to be delivered: if a POSIX timer sent it, its overrun is filled in and the timer goes on.
+/// `info` is about to be delivered: if a POSIX timer sent it, its overrun is filled in and the timer goes on; so does the interval timer
+/// that sends SIGALRM.
 #[inline]
 pub(super) fn note_delivery(process: &Process, info: &mut SignalInfo) {
+    if info.signal_number() == u32::from(Signal::SIGALRM.number()) {
+        process.timers.continue_real_time(process);
+    }
     let Some(id) = info.timer_id() else { return };
     let mut state = process.timers.state.lock();
     if let Some(overrun) = state.posix.get_mut(&id).and_then(|timer| timer.delivered(process)) {

@@ -1,0 +1,101 @@
+//! The interval timer of real time and its signal (setitimer(2)): it goes on when SIGALRM is taken.
+
+use libc::{ITIMER_REAL, SIGALRM};
+
+use super::support::{block, default_action, ignore, nap, set_of};
+use crate::{ok, sys};
+
+super::area!("real_time_timer":
+    it_stands_still_while_its_signal_is_pending,
+    it_goes_on_when_its_signal_is_taken,
+    it_goes_on_when_a_like_signal_is_taken,
+    it_stands_still_where_its_signal_is_ignored,
+    it_rings_once_without_an_interval,
+);
+
+/// Sets interval and first time, in microseconds.
+fn set(interval: u64, value: u64) {
+    let setting = [interval, value].map(|time| [time / 1_000_000, time % 1_000_000]);
+    ok!(SYS_setitimer, ITIMER_REAL, setting.as_flattened(), 0);
+}
+
+/// Interval and time left, in microseconds.
+fn left() -> (u64, u64) {
+    let mut setting = [0_u64; 4];
+    ok!(SYS_getitimer, ITIMER_REAL, &mut setting);
+    (setting[0] * 1_000_000 + setting[1], setting[2] * 1_000_000 + setting[3])
+}
+
+fn is_pending() -> bool {
+    let mut pending = 0_u64;
+    ok!(SYS_rt_sigpending, &mut pending, 8);
+    pending & set_of(&[SIGALRM]) != 0
+}
+
+fn await_pending() {
+    super::support::until("SIGALRM is pending", is_pending);
+}
+
+fn take() -> bool {
+    sys!(SYS_rt_sigtimedwait, &set_of(&[SIGALRM]), 0, &[0_i64, 0], 8).is_ok()
+}
+
+fn it_stands_still_while_its_signal_is_pending() {
+    block(&[SIGALRM]);
+    set(1000, 1000);
+    await_pending();
+    for _ in 0..20 {
+        assert_eq!(left(), (1000, 0));
+        nap(1);
+    }
+    let mut former = [1_u64; 4];
+    ok!(SYS_setitimer, ITIMER_REAL, &[0_u64; 4], &mut former);
+    assert_eq!(former, [0, 1000, 0, 0]);
+}
+
+fn it_goes_on_when_its_signal_is_taken() {
+    block(&[SIGALRM]);
+    set(30_000_000, 1000);
+    await_pending();
+    assert_eq!(left(), (30_000_000, 0));
+    assert!(take());
+    let (_, value) = left();
+    assert!(value > 1000 && value <= 30_000_000, "{value}");
+    set(1, 1);
+    for _ in 0..100 {
+        await_pending();
+        assert!(take());
+    }
+}
+
+fn it_goes_on_when_a_like_signal_is_taken() {
+    block(&[SIGALRM]);
+    ok!(SYS_kill, ok!(SYS_getpid), SIGALRM);
+    set(30_000_000, 1000);
+    super::support::until("it has rung", || left().1 == 0);
+    assert!(take());
+    assert!(left().1 > 0);
+    assert!(!take(), "there was one");
+}
+
+fn it_stands_still_where_its_signal_is_ignored() {
+    ignore(SIGALRM);
+    set(1000, 1000);
+    super::support::until("it has rung", || left() == (1000, 0));
+    block(&[SIGALRM]);
+    default_action(SIGALRM);
+    nap(20);
+    assert!(!is_pending());
+    set(1000, 1000);
+    await_pending();
+}
+
+fn it_rings_once_without_an_interval() {
+    block(&[SIGALRM]);
+    set(0, 1000);
+    await_pending();
+    assert_eq!(left(), (0, 0));
+    assert!(take());
+    nap(5);
+    assert_eq!((left(), is_pending()), ((0, 0), false));
+}
