@@ -27,6 +27,7 @@ mod extended_state;
 mod faults;
 mod file_locks;
 mod files;
+mod foreground;
 mod frames;
 mod futex;
 mod huge;
@@ -34,6 +35,7 @@ mod identity;
 mod inherit;
 mod inherit_deaths;
 mod job_control;
+mod large_cores;
 mod leaving;
 mod limits;
 mod links;
@@ -49,12 +51,14 @@ mod permissions;
 mod pipes;
 mod process;
 mod procfs;
+mod real_time_timer;
 mod remote;
 mod restarts;
 mod robustness;
 mod scheduling;
 mod scheduling_calls;
 mod scripts;
+mod shared_pipes;
 mod signal_waits;
 mod signals;
 mod smp;
@@ -127,6 +131,7 @@ const AREAS: &[Area] = &[
     frames::AREA,
     extended_state::AREA,
     cores::AREA,
+    large_cores::AREA,
     asynchronous::AREA,
     notifications::AREA,
     files::AREA,
@@ -138,13 +143,16 @@ const AREAS: &[Area] = &[
     mounts::AREA,
     permissions::AREA,
     pipes::AREA,
+    shared_pipes::AREA,
     sockets::AREA,
     events::AREA,
     event_files::AREA,
     time::AREA,
+    real_time_timer::AREA,
     procfs::AREA,
     tty::AREA,
     terminal_jobs::AREA,
+    foreground::AREA,
     smp::AREA,
     scheduling::AREA,
     scheduling_calls::AREA,

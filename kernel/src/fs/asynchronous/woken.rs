@@ -130,3 +130,58 @@ fn deliver_all(thread: &Thread) {
         notifier.tell();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Weak;
+
+    use arch::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::syscall::Fd;
+
+    fn notifier() -> Arc<Notifier> {
+        Arc::new_cyclic(|this| Notifier {
+            this: this.clone(),
+            link: LinkedListAtomicLink::new(),
+            file: Weak::new(),
+            descriptor: Fd(3),
+            is_queued: AtomicBool::new(false),
+            last: AtomicU32::new(0),
+        })
+    }
+
+    #[test]
+    fn a_notifier_has_one_place_however_often_it_is_woken() {
+        let woken = Woken::new();
+        let notifier = notifier();
+        for _ in 0..=PLACES {
+            assert!(woken.put_down(notifier.clone()).is_ok());
+        }
+        assert!(woken.take().is_some_and(|taken| Arc::ptr_eq(&taken, &notifier)));
+        assert!(woken.take().is_none());
+    }
+
+    #[test]
+    fn what_finds_no_place_is_given_back() {
+        let woken = Woken::new();
+        let notifiers: Vec<_> = (0..=PLACES).map(|_| notifier()).collect();
+        for notifier in &notifiers[..PLACES] {
+            assert!(woken.put_down(notifier.clone()).is_ok());
+        }
+        let left = woken.put_down(notifiers[PLACES].clone());
+        assert!(left.is_err_and(|left| Arc::ptr_eq(&left, &notifiers[PLACES])));
+        assert!(core::iter::from_fn(|| woken.take()).count() == PLACES);
+    }
+
+    #[test]
+    fn without_a_thread_of_a_process_the_list_takes_it_once() {
+        let notifier = notifier();
+        notifier.wake();
+        notifier.wake();
+        assert!(ANY_SHARED.load(Ordering::Relaxed));
+        let mut shared = SHARED.lock();
+        let taken = core::iter::from_fn(|| shared.pop_front());
+        assert_eq!(taken.filter(|taken| Arc::ptr_eq(taken, &notifier)).count(), 1);
+    }
+}
