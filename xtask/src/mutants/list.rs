@@ -24,10 +24,10 @@ pub const MUTANTS: &[Mutant] = &[
         killer: killer(Simulation, "basics", "fork_shares_until_either_side_writes"),
     },
     Mutant {
-        name: "I2: the copy of an entry keeps its write bit",
+        name: "I2: the copy of an entry is writable",
         file: "mm/src/table/node.rs",
         text: "    entry.with_flags(entry.flags() - EntryFlags::WRITABLE)\n",
-        instead: "    entry\n",
+        instead: "    entry.with_flags(entry.flags() | EntryFlags::WRITABLE)\n",
         killer: killer(Model, "loom_node", "a_restore_after_a_copy_finds_the_bits_pushed_down"),
     },
     Mutant {
