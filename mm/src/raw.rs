@@ -21,7 +21,7 @@ pub const TABLE_ENTRIES: usize = arch::paging::TABLE_ENTRIES;
 pub const TABLE_ENTRIES: usize = 2;
 
 /// Entries that are looked at together: a cache line. Most tables are nearly empty.
-const LINE: usize = if TABLE_ENTRIES < 8 { TABLE_ENTRIES } else { 8 };
+pub(crate) const LINE: usize = if TABLE_ENTRIES < 8 { TABLE_ENTRIES } else { 8 };
 /// Cache lines of a table.
 pub(crate) const LINES: usize = TABLE_ENTRIES / LINE;
 

@@ -5,9 +5,7 @@
 //! cache line at a time, and ends with the last of them. A root's begins at its first entry, so that it ends before the
 //! kernel's half, which its record does not count.
 
-use core::ops::Range;
-
-use crate::raw::{LINES, Table, line_of, line_start};
+use crate::raw::{LINE, LINES, Table, line_of, line_start};
 
 /// A search under way. It keeps its own count, so the table's record may change or be gone.
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +39,18 @@ impl Used {
                     return Some(index);
                 }
             }
-            let line = self.next_line(table)?;
-            (self.next, self.end) = (line.start, line.end);
+            let line = line_start(self.next_line(table)?);
+            (self.next, self.end) = (line, line + LINE);
         }
     }
 
-    /// The indices of another line with entries in use, for a caller who looks at all of them and says how many it
+    /// The number of another line with entries in use, for a caller who looks at all of it and says how many it
     /// [`found`](Self::found); `None` when all were.
-    pub(crate) fn next_line(&mut self, table: &Table) -> Option<Range<usize>> {
+    pub(crate) fn next_line(&mut self, table: &Table) -> Option<usize> {
         while self.left > 0 {
             let line = self.step()?;
             if table.is_line_used(line) {
-                return Some(line_start(line)..line_start(line + 1));
+                return Some(line);
             }
         }
         None
