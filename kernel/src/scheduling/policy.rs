@@ -9,7 +9,7 @@ use sched::{Replaced, Resched};
 use super::cpus::scheduler;
 use super::preemption::carry_out;
 use crate::errno::{Errno, Result};
-use crate::trace::decisions;
+use crate::trace::{self, decisions};
 
 /// The broken policy may be chosen (`sched_test` on the command line).
 static TESTING: AtomicBool = AtomicBool::new(false);
@@ -53,6 +53,9 @@ pub(super) fn replace(kind: &'static PolicyKind) -> Result<()> {
     preempt::disable();
     let replaced = scheduler().replace_policy(decisions::recorded(kind), clock::now());
     let outcome = replaced.map(tell).map_err(|_| Errno::ENOMEM);
+    if outcome.is_ok() {
+        trace::record_policy(kind.name);
+    }
     preempt::enable();
     outcome
 }

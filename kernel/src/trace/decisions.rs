@@ -2,14 +2,14 @@
 //! on the host (`make replay`).
 //!
 //! [`recorded`] gives a policy's row whose instances are [`Recorder`]s around the policy's own. A word of the conversation is one
-//! record of [`Event::Decision`], for `enqueue` two. In its head, behind the event: the kind (4 bits), a flag or the
-//! policy's event (4 bits), the queue's CPU (9 bits), a number that each change of the policy raises (7 bits); the high half is the task's number. `docs/trace.md` lists the kinds.
+//! record of [`Event::Decision`], for `enqueue` two; [`records::decision`] has its head and the kinds.
 
 use alloc::boxed::Box;
 
 use arch::cpu::CpuId;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arch::time::Nanos;
+use records::decision::{Head, Kind};
 use sched::TaskId;
 use sched::policy::{
     Event as Told, Memory, POLICIES, Pick, Policy, PolicyKind, Setup, TaskView, Verdict,
@@ -26,23 +26,6 @@ static WANTED: AtomicBool = AtomicBool::new(false);
 /// How often a policy was instantiated for the boot CPU: tells instances of one queue apart. Relaxed: the instances of a
 /// change of policy are made by one CPU.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-/// Bits of the CPU's number in a word's queue.
-const CPU_BITS: u32 = 9;
-
-/// The kinds of words.
-#[derive(Clone, Copy)]
-enum Kind {
-    Begin,
-    Memory,
-    Enqueue,
-    Pick,
-    Tick,
-    Preempts,
-    Leave,
-    Remove,
-    Steal,
-    Drain,
-}
 
 /// Has all instances made from now on recorded.
 pub fn enable() {
@@ -90,8 +73,7 @@ fn create<const N: usize>(setup: Setup) -> Box<dyn Policy> {
     if setup.cpu == CpuId::BOOT {
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
-    let generation = GENERATION.load(Ordering::Relaxed) & 0x7f;
-    let queue = setup.cpu.index() as u64 | generation << CPU_BITS;
+    let queue = Head::queue_of(setup.cpu.index(), GENERATION.load(Ordering::Relaxed));
     let recorder = Recorder { inner: (kind.create)(setup), queue };
     recorder.say(Kind::Begin, 0, 0, setup.seed, 0);
     Box::new(recorder)
@@ -100,14 +82,14 @@ fn create<const N: usize>(setup: Setup) -> Box<dyn Policy> {
 /// A policy instance that says what it hears and answers.
 struct Recorder {
     inner: Box<dyn Policy>,
-    queue: u64,
+    queue: u16,
 }
 
 impl Recorder {
     fn say(&self, kind: Kind, flag: u8, task: u64, first: u64, second: u64) {
-        let extra = kind as u64 | u64::from(flag) << 4 | self.queue << 8;
-        let head = Event::Decision as u64 | extra << 8 | task << 32;
-        record_words(Event::Decision, head, first, second);
+        // Numbers of tasks that are alive at a time do not come near to half a word.
+        let head = Head { kind, flag, queue: self.queue, task: task as u32 };
+        record_words(Event::Decision, head.to_word(), first, second);
     }
 
     /// A task that was given up, or none.

@@ -4,7 +4,7 @@
 //! is about, two words. `/proc/trace` shows all rings ([`mod@file`]); a panic prints their ends; `make trace` turns them
 //! into a timeline. `docs/trace.md` has the format and what a record costs.
 //!
-//! To add an event: a variant in [`event`], a call of [`record`] where it happens, a line in the converter
+//! To add an event: a variant in [`records::event`], a call of [`record`] where it happens, a line in the converter
 //! (`xtask/lab/src/kernel_trace.rs`). Recording takes no lock and never sleeps; it is allowed everywhere once the current CPU is known.
 //!
 //! The rings are made at boot ([`initialize`]) and never freed. `trace=N` on the command line sets the number of records per
@@ -19,14 +19,11 @@ use spin::Once;
 use crate::task;
 
 pub mod decisions;
-mod event;
 pub mod file;
 mod report;
-mod ring;
 
-pub use event::{Event, words_of};
+pub use records::{Event, Record, Ring, words_of};
 pub use report::log_last;
-pub use ring::{Record, Ring};
 
 /// Records per CPU where the command line says nothing: 128 KiB each.
 pub const DEFAULT_RECORDS: usize = 4096;
@@ -106,6 +103,12 @@ pub fn machine_event(event: MachineEvent) {
             record_current(Event::SpaceFork, u64::from(entries), pages);
         }
     }
+}
+
+/// Records that the fair class has another policy.
+pub fn record_policy(name: &str) {
+    let (first, second) = words_of(name.as_bytes());
+    record_current(Event::Policy, first, second);
 }
 
 /// Records the name that a thread has taken.

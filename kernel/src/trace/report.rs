@@ -19,7 +19,7 @@ pub fn log_last(level: Level) {
                 level,
                 format_args!(
                     "trace: CPU {cpu} {time} {} of {subject}: {first:#x} {second:#x}",
-                    super::event::name(event as u8)
+                    records::event::name(event as u8)
                 ),
             );
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};
+use records::Event;
 
 use crate::replay::Word;
 use crate::trace::{Entry, Reason, Task, Trace, What};
@@ -16,10 +17,8 @@ const RECORD: usize = 32;
 #[derive(Clone, Copy)]
 struct Record {
     ticks: u64,
-    event: u8,
-    /// Further bytes of the head word, for decisions.
-    extra: u32,
-    subject: Task,
+    /// The event, further bytes for decisions, and the subject.
+    head: u64,
     first: u64,
     second: u64,
 }
@@ -38,17 +37,15 @@ fn text(first: u64, second: u64) -> String {
 }
 
 impl Record {
+    /// Whom it is about.
+    fn subject(&self) -> Task {
+        (self.head >> 32) as Task
+    }
+
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut words = words(bytes);
         let (ticks, head) = (words.next()?, words.next()?);
-        Some(Self {
-            ticks,
-            event: head as u8,
-            extra: (head as u32) >> 8,
-            subject: (head >> 32) as u32,
-            first: words.next()?,
-            second: words.next()?,
-        })
+        Some(Self { ticks, head, first: words.next()?, second: words.next()? })
     }
 }
 
@@ -79,7 +76,7 @@ pub fn read(bytes: &[u8]) -> anyhow::Result<Trace> {
         }
     }
     let names = rest.take(names).filter_map(Record::read);
-    let names = names.map(|record| (record.subject, text(record.first, record.second)));
+    let names = names.map(|record| (record.subject(), text(record.first, record.second)));
     Ok(Trace {
         cpus,
         entries: entries(records, frequency),
@@ -103,10 +100,11 @@ fn entries(mut records: Vec<(usize, Record)>, frequency: u64) -> Vec<Entry> {
 
 /// What a record says. `None` for an event that this program does not know.
 fn meaning(record: &Record) -> Option<What> {
-    let &Record { subject: task, first, second, .. } = record;
+    let &Record { head, first, second, .. } = record;
+    let task = record.subject();
     let point = |name, detail| Some(What::Point { task, name, detail });
-    match record.event {
-        1 => {
+    match Event::numbered(head as u8)? {
+        Event::Switch => {
             let reason = match second {
                 0 => Reason::Blocked,
                 1 => Reason::Preempted,
@@ -115,14 +113,14 @@ fn meaning(record: &Record) -> Option<What> {
             };
             Some(What::Switch { from: task, to: first as Task, reason })
         }
-        2 => Some(What::Wake { task, cpu: first as usize }),
-        3 => Some(What::Migrate { task, cpu: first as usize }),
-        4 => Some(What::Fork { parent: task, child: first as Task }),
-        5 => Some(What::Name { task, name: text(first, second) }),
-        6 => Some(What::Exit { task }),
-        7 => point("page fault", format!("{first:#x}, error code {second:#x}")),
-        8 => point("path copy", format!("level {first}")),
-        9 => {
+        Event::Wake => Some(What::Wake { task, cpu: first as usize }),
+        Event::Migrate => Some(What::Migrate { task, cpu: first as usize }),
+        Event::Fork => Some(What::Fork { parent: task, child: first as Task }),
+        Event::Name => Some(What::Name { task, name: text(first, second) }),
+        Event::Exit => Some(What::Exit { task }),
+        Event::PageFault => point("page fault", format!("{first:#x}, error code {second:#x}")),
+        Event::PathCopy => point("path copy", format!("level {first}")),
+        Event::Shootdown => {
             let (sent, skipped) = (first as u32, first >> 32);
             let cpus = format!("{sent} CPUs interrupted, {skipped} left alone");
             match second {
@@ -130,9 +128,9 @@ fn meaning(record: &Record) -> Option<What> {
                 pages => point("shootdown", format!("{pages} pages, {cpus}")),
             }
         }
-        10 => point("signal sent", format!("{first}")),
-        11 => point("signal handler", format!("{first}")),
-        12 => {
+        Event::SignalSend => point("signal sent", format!("{first}")),
+        Event::SignalDeliver => point("signal handler", format!("{first}")),
+        Event::Interrupt => {
             let name = match first {
                 0 => "timer interrupt".into(),
                 1 => "reschedule interrupt".into(),
@@ -141,18 +139,17 @@ fn meaning(record: &Record) -> Option<What> {
             };
             Some(What::Begin { task, name })
         }
-        14 => Some(What::Begin { task, name: format!("system call {first}") }),
-        13 | 15 => Some(What::End { task }),
-        16 => Some(What::Mark(text(first, second))),
-        17 => point("policy", text(first, second)),
-        19 => point("frame copy", format!("{first:#x}")),
-        20 => match second {
+        Event::SystemCall => Some(What::Begin { task, name: format!("system call {first}") }),
+        Event::InterruptEnd | Event::SystemCallEnd => Some(What::End { task }),
+        Event::Mark => Some(What::Mark(text(first, second))),
+        Event::Policy => point("policy", text(first, second)),
+        Event::Decision => Word::read(head, first, second).map(What::Decision),
+        Event::FrameCopy => point("frame copy", format!("{first:#x}")),
+        Event::SoleOwner => match second {
             0 => point("sole owner", format!("{first:#x}, a page")),
             tables => point("sole owner", format!("{first:#x}, {tables} tables")),
         },
-        21 => point("space fork", format!("{first} entries, {second} pages")),
-        18 => Word::read(record.extra, task, first, second).map(What::Decision),
-        _ => None,
+        Event::SpaceFork => point("space fork", format!("{first} entries, {second} pages")),
     }
 }
 

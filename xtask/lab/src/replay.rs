@@ -11,13 +11,11 @@ use std::fmt;
 
 use arch::cpu::CpuId;
 use arch::time::Nanos;
+use records::decision::{CPU_BITS, Head, Kind};
 use sched::TaskId;
 use sched::policy::{Event, Memory, Policy, PolicyKind, Setup, TaskView, Verdict};
 
 use crate::trace::{Trace, What};
-
-/// Bits of a CPU's number in [`Word::queue`].
-const CPU_BITS: u32 = 9;
 
 /// One record of the conversation, as it is in the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,53 +34,12 @@ pub struct Word {
     pub second: u64,
 }
 
-/// The kinds of records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A new instance begins; `first` is the seed.
-    Begin,
-    /// The second half of what is told of a task: its memory.
-    Memory,
-    /// `enqueue`: `first` is weight (low half) and batch (bit 32), `second` the slice.
-    Enqueue,
-    /// `pick` answered the task (or none: flag 0) and the slice `first`; it was told the time `second`.
-    Pick,
-    /// `tick` was told `first` and answered: flag 0 go on for `second`, 1 reschedule.
-    Tick,
-    /// `preempts` answered the flag.
-    Preempts,
-    /// `leave` was told the event and answered the memory.
-    Leave,
-    /// `remove` was asked for the task and had it (flag 1) or not.
-    Remove,
-    /// `steal` gave the task up (flag 1) or none.
-    Steal,
-    /// `drain` gave the task up (flag 1) or none.
-    Drain,
-}
-
-impl Kind {
-    const ALL: [Self; 10] = [
-        Self::Begin,
-        Self::Memory,
-        Self::Enqueue,
-        Self::Pick,
-        Self::Tick,
-        Self::Preempts,
-        Self::Leave,
-        Self::Remove,
-        Self::Steal,
-        Self::Drain,
-    ];
-}
-
 impl Word {
-    /// Reads a record: `extra` holds the kind and the flag, four bits each, and above them the queue.
+    /// Reads a record: `head` holds the kind, the flag, the queue and the task.
     #[must_use]
-    pub fn read(extra: u32, task: u32, first: u64, second: u64) -> Option<Self> {
-        let kind = *Kind::ALL.get((extra & 0xf) as usize)?;
-        let (flag, queue) = ((extra >> 4 & 0xf) as u8, (extra >> 8) as usize);
-        Some(Self { queue, kind, flag, task, first, second })
+    pub fn read(head: u64, first: u64, second: u64) -> Option<Self> {
+        let Head { kind, flag, queue, task } = Head::from_word(head)?;
+        Some(Self { queue: queue.into(), kind, flag, task, first, second })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::progress::Stage;
 use crate::{rootfs, workspace};
 
 /// The crates that have loom models.
-const MODELLED_CRATES: [&str; 3] = ["mm", "sched", "signals"];
+const MODELLED_CRATES: [&str; 4] = ["mm", "sched", "signals", "records"];
 
 /// Units, property tests and models of all crates.
 ///

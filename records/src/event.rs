@@ -41,7 +41,7 @@ pub enum Event {
     Mark = 16,
     /// The scheduling policy was changed; both words are the new one's name.
     Policy = 17,
-    /// The policy of a queue was asked or told something; see [`super::decisions`].
+    /// The policy of a queue was asked or told something; see [`crate::decision`].
     Decision = 18,
     /// A page at address `first` was copied, in thread `subject`'s fault, because it was written while shared.
     FrameCopy = 19,
@@ -52,36 +52,45 @@ pub enum Event {
     SpaceFork = 21,
 }
 
-/// The events' names, by number less one.
-const NAMES: [&str; 21] = [
-    "switch",
-    "wake",
-    "migrate",
-    "fork",
-    "name",
-    "exit",
-    "page fault",
-    "path copy",
-    "shootdown",
-    "signal send",
-    "signal deliver",
-    "interrupt",
-    "interrupt end",
-    "system call",
-    "system call end",
-    "mark",
-    "policy",
-    "decision",
-    "frame copy",
-    "sole owner",
-    "space fork",
+/// The events in the order of their numbers, from 1 on, with their names.
+const ALL: [(Event, &str); 21] = [
+    (Event::Switch, "switch"),
+    (Event::Wake, "wake"),
+    (Event::Migrate, "migrate"),
+    (Event::Fork, "fork"),
+    (Event::Name, "name"),
+    (Event::Exit, "exit"),
+    (Event::PageFault, "page fault"),
+    (Event::PathCopy, "path copy"),
+    (Event::Shootdown, "shootdown"),
+    (Event::SignalSend, "signal send"),
+    (Event::SignalDeliver, "signal deliver"),
+    (Event::Interrupt, "interrupt"),
+    (Event::InterruptEnd, "interrupt end"),
+    (Event::SystemCall, "system call"),
+    (Event::SystemCallEnd, "system call end"),
+    (Event::Mark, "mark"),
+    (Event::Policy, "policy"),
+    (Event::Decision, "decision"),
+    (Event::FrameCopy, "frame copy"),
+    (Event::SoleOwner, "sole owner"),
+    (Event::SpaceFork, "space fork"),
 ];
+
+impl Event {
+    /// The event with this number.
+    #[must_use]
+    pub fn numbered(number: u8) -> Option<Self> {
+        let index = usize::from(number).checked_sub(1)?;
+        ALL.get(index).map(|(event, _)| *event)
+    }
+}
 
 /// What the event with this number is called.
 #[must_use]
 pub fn name(number: u8) -> &'static str {
     let index = usize::from(number).checked_sub(1);
-    index.and_then(|index| NAMES.get(index)).copied().unwrap_or("unknown")
+    index.and_then(|index| ALL.get(index)).map_or("unknown", |(_, name)| name)
 }
 
 /// Sixteen bytes of text as a record's two words.
@@ -100,6 +109,9 @@ mod tests {
 
     #[test]
     fn every_event_has_its_name() {
+        for (number, (event, _)) in (1..).zip(ALL) {
+            assert_eq!((event as u8, Event::numbered(number)), (number, Some(event)));
+        }
         assert_eq!(name(Event::Switch as u8), "switch");
         assert_eq!(name(Event::PathCopy as u8), "path copy");
         assert_eq!(name(Event::Decision as u8), "decision");
