@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::unistd::{Pid, getpid};
 
-use crate::{init, tracing};
+use crate::{init, tracing, usage};
 
 const HELP: &str = "\
 Usage: lab [--policies NAME,...] [--loads NAME,...] [--seed N]
@@ -57,13 +57,9 @@ impl Request {
 /// The program.
 #[must_use]
 pub fn main(arguments: &[String]) -> ExitCode {
-    if arguments.iter().any(|argument| argument == "--help") {
-        print!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    let Some(request) = Request::parse(arguments) else {
-        eprint!("{HELP}");
-        return ExitCode::from(2);
+    let request = match usage::request(arguments, HELP, Request::parse) {
+        Ok(request) => request,
+        Err(status) => return status,
     };
     let is_first = getpid() == Pid::from_raw(1);
     if is_first {

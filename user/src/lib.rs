@@ -14,6 +14,7 @@
 //! - [`lab`]: loads as processes, to compare scheduling policies.
 //! - [`schedtop`]: a live view of the scheduler.
 //! - [`tracing`]: the kernel's recorder from a program's side.
+//! - [`usage`]: help texts and arguments.
 //! - [`mod@sys`]: system calls by number, without a C library in between.
 
 pub mod bench;
@@ -29,3 +30,4 @@ pub mod suite;
 pub mod sys;
 pub mod torture;
 pub mod tracing;
+pub mod usage;

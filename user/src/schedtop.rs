@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use sample::Sample;
 use screen::Screen;
 
+use crate::usage;
+
 const HELP: &str = "\
 Usage: schedtop [-d SECONDS] [-n TIMES] [-b]
 Shows what the scheduler does: CPUs, queues, latencies, tasks and the active policy.
@@ -69,13 +71,9 @@ impl Request {
 /// The program.
 #[must_use]
 pub fn main(arguments: &[String]) -> ExitCode {
-    if arguments.iter().any(|argument| argument == "--help") {
-        print!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    let Some(request) = Request::parse(arguments) else {
-        eprint!("{HELP}");
-        return ExitCode::from(2);
+    let request = match usage::request(arguments, HELP, Request::parse) {
+        Ok(request) => request,
+        Err(status) => return status,
     };
     let screen = match request.display {
         Display::Terminal => Screen::take(),

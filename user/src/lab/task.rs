@@ -76,34 +76,21 @@ fn become_task(group: &Group, index: usize) {
         Class::Fifo(priority) => (libc::SCHED_FIFO, priority),
         Class::RoundRobin(priority) => (libc::SCHED_RR, priority),
     };
-    let attributes = Attributes {
-        size: size_of::<Attributes>() as u32,
-        policy: policy as u32,
-        flags: 0,
-        nice: group.nice,
-        priority: u32::from(priority),
-        runtime: group.slice.as_nanos() as u64,
-        deadline: 0,
-        period: 0,
+    let attributes = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: policy as u32,
+        sched_flags: 0,
+        sched_nice: group.nice,
+        sched_priority: u32::from(priority),
+        sched_runtime: group.slice.as_nanos() as u64,
+        sched_deadline: 0,
+        sched_period: 0,
     };
     let _ = sys!(SYS_sched_setattr, 0, &attributes, 0);
     let mask = group.cpus.iter().filter(|&&cpu| cpu < 64).fold(0_u64, |mask, cpu| mask | 1 << cpu);
     if mask != 0 {
         let _ = sys!(SYS_sched_setaffinity, 0, size_of::<u64>(), &mask);
     }
-}
-
-/// `struct sched_attr` in its first version (sched_setattr(2)).
-#[repr(C)]
-struct Attributes {
-    size: u32,
-    policy: u32,
-    flags: u64,
-    nice: i32,
-    priority: u32,
-    runtime: u64,
-    deadline: u64,
-    period: u64,
 }
 
 /// A task under way.
