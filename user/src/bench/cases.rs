@@ -9,6 +9,7 @@ mod forks;
 mod mappings;
 mod messages;
 mod parallel;
+mod policies;
 mod rewrites;
 mod signals;
 mod switches;
@@ -32,7 +33,7 @@ pub struct Case {
 }
 
 /// All cases, by subject.
-const GROUPS: [&[Case]; 10] = [
+const GROUPS: [&[Case]; 11] = [
     calls::CASES,
     forks::CASES,
     faults::CASES,
@@ -41,6 +42,7 @@ const GROUPS: [&[Case]; 10] = [
     mappings::CASES,
     signals::CASES,
     switches::CASES,
+    policies::CASES,
     messages::CASES,
     wakeups::CASES,
 ];
