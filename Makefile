@@ -42,10 +42,10 @@ endif
 export POLICY LOAD CPUS POLICIES LOADS
 export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
 
-VERBS := run test test-host test-linux test-linux-guest test-guest test-console test-chaos \
+VERBS := run test test-host test-linux test-linux-guest test-guest test-console test-chaos test-shares \
          mutants torture torture-host \
          bench bench-fork bench-signal bench-sched bench-check profile \
-         soak-boot storm sim lab trace replay debug iso run-iso fmt lint prepush ci doc
+         soak-boot storm policy-storm sim lab trace replay debug iso run-iso fmt lint prepush ci doc
 
 # Cases with a GiB of memory need room; a person's own choice stands.
 ifeq ($(origin MEM),file)
@@ -53,6 +53,11 @@ bench bench-fork bench-signal bench-sched profile: MEM := 2G
 endif
 ifeq ($(origin SECONDS),file)
 storm: SECONDS := 600
+policy-storm: SECONDS := 120
+endif
+# Chance starts from another number each time, unless a person says from which.
+ifneq ($(origin SEED),file)
+export CHAOS_SEED := $(SEED)
 endif
 # As many samples of a profile as tell functions apart.
 ifeq ($(origin N),file)
@@ -94,7 +99,8 @@ help:
 	@echo '  make torture-host      the property tests of the memory manager for SECONDS'
 	@echo '  make mutants           break the memory manager in many small ways; tests must notice'
 	@echo '                         (ONLY=I4 takes those whose name contains that)'
-	@echo '  make test-chaos        the guest suite ROUNDS times under the policy "chaos"'
+	@echo '  make test-chaos        the guest suite ROUNDS times under the policy "chaos", from SEED='
+	@echo '  make test-shares       shares of CPU time, held to what is promised, where clocks count instructions'
 	@echo '  make soak-boot         N boots in a row (200)'
 	@echo '  make sim               loads on the scheduler in virtual time: POLICY= LOAD= CPUS= SEED='
 	@echo '  make lab               loads as programs on Skein, policies compared: POLICIES= LOADS='
@@ -102,6 +108,7 @@ help:
 	@echo '  make trace             runs CMD= on Skein; its trace for Perfetto in target/trace/'
 	@echo '  make replay            has POLICY= decide again what it decided while CMD= ran'
 	@echo '  make storm             the signal storm, SECONDS long (600) from SEED (1)'
+	@echo '  make policy-storm      another policy every 10 ms under a fork storm, SECONDS long (120)'
 	@echo '  make debug             QEMU waiting for gdb; GDB_SCRIPT= runs a script in it'
 	@echo '  make iso, run-iso      a BIOS and UEFI image by Limine (LIMINE_DIR=); boot it'
 	@echo '                         (FIRMWARE=bios or uefi)'

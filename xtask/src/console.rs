@@ -56,6 +56,13 @@ impl Console {
         Self { silence_limit, ..self }
     }
 
+    /// The same console for a guest that may be silent for so much longer.
+    #[must_use]
+    pub fn more_patient(self, longer: Duration) -> Self {
+        let silence_limit = self.silence_limit + longer;
+        self.with_patience(silence_limit)
+    }
+
     /// Types on the console.
     ///
     /// # Errors

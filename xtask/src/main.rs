@@ -72,12 +72,16 @@ enum Verb {
     TortureHost(tests::TorturePlan),
     /// Run the guest test suite N times under the scheduling policy that decides by chance
     TestChaos(soak::ChaosOptions),
+    /// Hold shares of CPU time to what is promised, where clocks count instructions
+    TestShares(MachineOptions),
     /// Hold the scripted console session with Skein in QEMU
     TestConsole(MachineOptions),
     /// Boot again and again; each boot must reach the first program and power off
     SoakBoot(soak::SoakOptions),
     /// Let the signal storm blow on Skein in QEMU, for SECONDS from SEED
     Storm(storm::StormOptions),
+    /// Change the scheduling policy every 10 ms under a fork storm on Skein in QEMU, for SECONDS
+    PolicyStorm(storm::PolicyStormOptions),
     /// Boot under QEMU's gdb server, stopped before the first instruction
     Debug(debug::DebugOptions),
     /// Run loads on the scheduler in virtual time
@@ -140,9 +144,11 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Torture { machine, plan } => tests::torture_only(&machine, &plan),
         Verb::TortureHost(plan) => tests::torture_host(&plan),
         Verb::TestChaos(options) => soak::chaos(&options),
+        Verb::TestShares(machine) => tests::shares_only(&machine),
         Verb::TestConsole(machine) => tests::console_only(&machine),
         Verb::SoakBoot(options) => soak::soak_boot(&options),
         Verb::Storm(options) => storm::storm(&options),
+        Verb::PolicyStorm(options) => storm::policy_storm(&options),
         Verb::Debug(options) => debug::debug(&options),
         Verb::Sim(options) => laboratory::simulate(&options),
         Verb::Lab(options) => laboratory::experiment(&options),

@@ -1,4 +1,4 @@
-//! `make storm`: the signal storm on Skein, for as long as one likes.
+//! `make storm`: the signal storm on Skein, for as long as one likes. `make policy-storm`: policies changed under a fork storm.
 
 use std::process::ExitCode;
 
@@ -26,4 +26,22 @@ pub struct StormOptions {
 /// If something does not build or QEMU does not start.
 pub fn storm(options: &StormOptions) -> anyhow::Result<ExitCode> {
     tests::storm_only(&options.machine, options.seconds, options.seed)
+}
+
+/// What `make policy-storm` takes.
+#[derive(Args, Clone, Debug)]
+pub struct PolicyStormOptions {
+    #[command(flatten)]
+    machine: MachineOptions,
+    /// How long it blows
+    #[arg(long, env = "SECONDS", default_value = "120")]
+    seconds: u64,
+}
+
+/// Changes the policy under a fork storm.
+///
+/// # Errors
+/// If something does not build or QEMU does not start.
+pub fn policy_storm(options: &PolicyStormOptions) -> anyhow::Result<ExitCode> {
+    tests::policies_only(&options.machine, options.seconds)
 }

@@ -6,6 +6,7 @@
 
 mod guest;
 mod options;
+mod shares;
 mod sim;
 mod tests;
 mod tracing;
@@ -13,6 +14,7 @@ mod transfer;
 
 pub use guest::experiment;
 pub use options::{LabOptions, ReplayOptions, SimOptions, TraceOptions};
+pub use shares::test as test_shares;
 pub use sim::simulate;
 pub use tests::test;
 pub use tracing::{replay, trace};

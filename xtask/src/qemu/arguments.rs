@@ -78,6 +78,9 @@ pub enum Timing {
     /// processors take turns on one thread of the host, and nothing depends on the host's speed, so
     /// that a run repeats exactly. An idle guest jumps to its next timer.
     Instructions,
+    /// As `Instructions`, but each is eight nanoseconds of every clock: for what the guest measures in its own time, in an
+    /// eighth of the host's.
+    SlowInstructions,
 }
 
 impl Timing {
@@ -88,18 +91,16 @@ impl Timing {
     fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Real => &["-cpu", "max"],
-            Self::Instructions => &[
-                "-cpu",
-                "max,-erms,-fsrm",
-                "-icount",
-                "shift=0,sleep=off",
-                "-seed",
-                "1",
-                "-rtc",
-                "base=2026-01-01T00:00:00,clock=vm",
-            ],
+            Self::Instructions => const { &counted("shift=0,sleep=off") },
+            Self::SlowInstructions => const { &counted("shift=3,sleep=off") },
         }
     }
+}
+
+/// The arguments for a machine whose clocks count instructions, so many nanoseconds each.
+const fn counted(icount: &'static str) -> [&'static str; 8] {
+    let (seed, rtc) = ("1", "base=2026-01-01T00:00:00,clock=vm");
+    ["-cpu", "max,-erms,-fsrm", "-icount", icount, "-seed", seed, "-rtc", rtc]
 }
 
 /// Whether the processors run from the start.
@@ -210,6 +211,9 @@ mod tests {
         assert_eq!(value(&words, "-icount").as_deref(), Some("shift=0,sleep=off"));
         assert_eq!(value(&words, "-cpu").as_deref(), Some("max,-erms,-fsrm"));
         assert!(value(&words, "-rtc").unwrap().ends_with("clock=vm"));
+        let machine = MachineOptions { timing: Timing::SlowInstructions, ..machine };
+        let words = arguments(&machine, &direct(), &Console::Pipes, Start::ByControlSocket);
+        assert_eq!(value(&words, "-icount").as_deref(), Some("shift=3,sleep=off"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The guest suite on a kernel in QEMU, as its first program.
 
+use std::time::Duration;
+
 use super::counts::Counts;
 use super::host::{close, report_line};
 use super::logged;
@@ -10,7 +12,7 @@ use crate::qemu::{self, Boot, Outcome};
 use crate::run;
 
 /// Where the suite is in the default root file system.
-const SUITE: &str = "/tests/suite";
+pub const SUITE: &str = "/tests/suite";
 
 /// And the signal storm.
 const STORM: &str = "/bin/storm";
@@ -20,9 +22,16 @@ const STORM: &str = "/bin/storm";
 /// # Errors
 /// If QEMU does not start.
 pub fn suite(machine: &MachineOptions, boot: &Boot) -> anyhow::Result<Counts> {
+    suite_called(machine, boot, &format!("guest suite on {} processors", machine.smp.0))
+}
+
+/// As [`suite`], as a stage of that name.
+///
+/// # Errors
+/// If QEMU does not start.
+pub fn suite_called(machine: &MachineOptions, boot: &Boot, name: &str) -> anyhow::Result<Counts> {
     let machine = machine.with_init(SUITE).with_parameter("sched_test");
-    let boot = boot.for_machine(&machine);
-    suite_on(&machine, &boot, &format!("guest suite on {} processors", machine.smp.0))
+    suite_on(&machine, &boot.for_machine(&machine), name)
 }
 
 /// The signal storm on Skein, on `machine`.
@@ -45,11 +54,24 @@ pub fn storm(
 /// # Errors
 /// If QEMU does not start.
 pub fn suite_on(machine: &MachineOptions, boot: &Boot, name: &str) -> anyhow::Result<Counts> {
+    quiet_suite_on(machine, boot, name, Duration::ZERO)
+}
+
+/// As [`suite_on`], where a case says nothing for so long.
+///
+/// # Errors
+/// If QEMU does not start.
+pub fn quiet_suite_on(
+    machine: &MachineOptions,
+    boot: &Boot,
+    name: &str,
+    silence: Duration,
+) -> anyhow::Result<Counts> {
     let stage = Stage::begin(name);
     let log = logged::log_path(&name.replace(' ', "-"))?;
     let mut guest = run::start(machine, boot, &qemu::Console::Pipes)?;
     let (input, output) = guest.take_console()?;
-    let mut console = Console::new(input, output, &log)?;
+    let mut console = Console::new(input, output, &log)?.more_patient(silence);
     let mut counts = None;
     let ended = loop {
         match console.next_line() {

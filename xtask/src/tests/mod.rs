@@ -1,6 +1,7 @@
 //! `make test` and its parts: everything that can be wrong, counted in one closing line.
 
 mod boots;
+mod chance;
 mod core_file;
 mod counts;
 mod debugger;
@@ -8,6 +9,7 @@ mod guest;
 mod host;
 mod logged;
 mod panic;
+mod policies;
 mod torture;
 
 use std::process::ExitCode;
@@ -47,12 +49,14 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     for processors in [PROCESSORS, 1] {
         total += guest::suite(&machine.with_processors(processors), boot)?;
     }
+    total += chance::suite(machine, boot, 1)?;
     total += torture::test(machine, boot, &TORTURE)?;
     total += guest::storm(machine, boot, STORM_SECONDS, STORM_SEED)?;
     total += core_file::test(machine, boot);
     total += session::on(machine, boot)?;
     total += boots::row(machine, boot, BOOTS);
     total += laboratory::test(machine, boot);
+    total += laboratory::test_shares(machine, boot);
     total += panic::test(machine, boot)?;
     total += debugger::test(machine, boot);
     total += bench::check(machine)?;
@@ -110,16 +114,27 @@ pub fn torture_only(machine: &MachineOptions, plan: &TorturePlan) -> anyhow::Res
 pub fn chaos_only(machine: &MachineOptions, rounds: u32) -> anyhow::Result<ExitCode> {
     let machine = on_own_files(machine);
     let boot = build(&machine, Profile::Checked)?;
-    let first = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-    let mut total = Counts::default();
-    for seed in first..first + u64::from(rounds) {
-        println!(
-            "==> chaos from seed {seed}: CMDLINE=\"sched=chaos sched_seed={seed}\" repeats it"
-        );
-        let machine = machine.with_parameter(&format!("sched=chaos sched_seed={seed}"));
-        total += guest::suite(&machine, &boot)?;
-    }
-    Ok(total.conclude())
+    Ok(chance::suite(&machine, &boot, rounds)?.conclude())
+}
+
+/// Another scheduling policy every 10 ms under a fork storm on Skein, for so many seconds.
+///
+/// # Errors
+/// As [`everything`].
+pub fn policies_only(machine: &MachineOptions, seconds: u64) -> anyhow::Result<ExitCode> {
+    let machine = on_own_files(machine);
+    let boot = build(&machine, Profile::Checked)?;
+    Ok(policies::storm(&machine, &boot, seconds)?.conclude())
+}
+
+/// Shares of CPU time on Skein, by counted instructions.
+///
+/// # Errors
+/// As [`everything`].
+pub fn shares_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
+    let machine = on_own_files(machine).with_processors(PROCESSORS);
+    let boot = build(&machine, Profile::Checked)?;
+    Ok(laboratory::test_shares(&machine, &boot).conclude())
 }
 
 /// The signal storm on Skein.

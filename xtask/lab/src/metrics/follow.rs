@@ -169,10 +169,25 @@ impl Follower {
         (0..intervals).map(share).collect()
     }
 
-    pub(super) fn fairness_overall(&self, weight: &dyn Fn(Task) -> Option<f64>) -> Option<f64> {
-        let competitors = self.competitors(weight);
+    /// The CPU time and the weight of each that competed all the time.
+    fn shares(&self, weight: &dyn Fn(Task) -> Option<f64>) -> Vec<(f64, f64)> {
         let total = |known: &Known| known.used.iter().sum::<u64>() as f64;
-        let shares = competitors.iter().map(|(known, weight)| total(known) / weight);
-        jain(&shares.collect::<Vec<_>>())
+        let competitors = self.competitors(weight).into_iter();
+        competitors.map(|(known, weight)| (total(known), weight)).collect()
+    }
+
+    pub(super) fn fairness_overall(&self, weight: &dyn Fn(Task) -> Option<f64>) -> Option<f64> {
+        let shares = self.shares(weight);
+        jain(&shares.iter().map(|(time, weight)| time / weight).collect::<Vec<_>>())
+    }
+
+    /// The largest distance from a weighted share, as a part of that share.
+    pub(super) fn worst_share(&self, weight: &dyn Fn(Task) -> Option<f64>) -> Option<f64> {
+        let shares = self.shares(weight);
+        let (time, weight) = shares
+            .iter()
+            .fold((0.0, 0.0), |(time, weight), share| (time + share.0, weight + share.1));
+        let off = shares.iter().map(|share| (share.0 / share.1 / (time / weight) - 1.0).abs());
+        off.reduce(f64::max)
     }
 }

@@ -33,6 +33,9 @@ pub struct Metrics {
     pub fairness: Vec<Option<f64>>,
     /// Jain's index over the whole run.
     pub fairness_overall: Option<f64>,
+    /// How far, of those who competed over the whole run, the one is from its weighted share that is furthest from it, as a
+    /// part of that share.
+    pub worst_share: Option<f64>,
     /// Switches to a task.
     pub switches: u64,
     /// Switches to a task that ran on another CPU before.
@@ -76,6 +79,7 @@ impl Metrics {
             duration,
             fairness: follower.fairness(&weight),
             fairness_overall: follower.fairness_overall(&weight),
+            worst_share: follower.worst_share(&weight),
             utilisation: follower.utilisation(),
             switches: follower.switches,
             migrations: follower.migrations,
@@ -130,6 +134,7 @@ mod tests {
         let load = loads::standard("hogs").unwrap();
         let metrics = Metrics::of(&simulate("eevdf", &load, 4, 1).unwrap());
         assert!(metrics.fairness_overall.unwrap() > 0.999, "{metrics:?}");
+        assert!(metrics.worst_share.unwrap() < 0.03);
         assert!(metrics.utilisation_overall() > 0.99);
         assert!(metrics.idle_while_runnable < 0.01);
     }
@@ -139,6 +144,7 @@ mod tests {
         let load = loads::standard("nice").unwrap();
         let metrics = Metrics::of(&simulate("eevdf", &load, 2, 1).unwrap());
         assert!(metrics.fairness_overall.unwrap() > 0.995, "{metrics:?}");
+        assert!(metrics.worst_share.unwrap() < 0.05);
         // The second CPU is idle, but nobody may use it.
         assert!(metrics.idle_while_runnable < 0.01);
         assert!((metrics.utilisation_overall() - 0.5).abs() < 0.01);
