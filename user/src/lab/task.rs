@@ -159,6 +159,8 @@ fn use_cpu(time: Duration) {
         for round in 0..SPIN {
             std::hint::black_box(round);
         }
+        // `PAUSE`, at which QEMU's `-icount` lets the next processor run: they advance together, not one after another.
+        std::hint::spin_loop();
     }
 }
 
