@@ -7,6 +7,7 @@ use arch::cpu::CpuId;
 use arch::sync::PerCpu;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arch::thread;
+use arch::time::Nanos;
 use sched::Scheduler;
 use spin::Once;
 
@@ -119,7 +120,11 @@ impl Cpu {
     /// A timer that is set too early is left alone: setting it costs more than a switch does, tasks that wake one another would
     /// have it set at each, and its interrupt comes here again.
     pub(crate) fn program_timer(&self, cpu: CpuId) {
-        let deadline = self.timers.earliest().min(scheduler().deadline(cpu));
+        // A slice that is over asks for a switch, which comes when preemption is enabled and sets the timer anew. Until then
+        // it must not interrupt: it would at once, again and again, and the code that holds preemption off would get nowhere.
+        let is_over = scheduler().should_switch(cpu);
+        let slice_end = if is_over { Nanos::MAX } else { scheduler().deadline(cpu) };
+        let deadline = self.timers.earliest().min(slice_end);
         if deadline.0 < self.programmed.load(Ordering::Relaxed) {
             self.programmed.store(deadline.0, Ordering::Relaxed);
             arch::clock::set_timer(Some(deadline));
