@@ -80,7 +80,7 @@ mod tests {
     fn what_is_freed_comes_back_whole() {
         let block = std::boxed::Box::leak(std::boxed::Box::new(SimulatedMemory::new(4 << 20)));
         // SAFETY: nobody else uses the block.
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "gives the block to a memory manager")]
         let range = unsafe { FreeRange::new(block.start(), 4 << 20) };
         let memory = Memory::new([range], 2);
         let heap = Heap::new(memory, 2);
