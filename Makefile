@@ -42,7 +42,7 @@ endif
 export POLICY LOAD CPUS POLICIES LOADS
 export SMP MEM ACCEL QEMU CMDLINE LOG ROOTFS INIT N FIRMWARE LIMINE_DIR GDB GDB_SCRIPT GDB_PORT
 
-VERBS := run test test-host test-linux test-linux-guest test-guest test-console test-chaos test-shares \
+VERBS := run test test-host test-linux test-linux-guest test-guest test-console test-programs test-chaos test-shares \
          mutants torture torture-host \
          bench bench-fork bench-signal bench-sched bench-check profile \
          soak-boot storm policy-storm sim lab trace replay debug iso run-iso fmt lint prepush ci doc
@@ -87,6 +87,7 @@ help:
 	@echo '  make test-linux        the guest test suite on the Linux of this machine'
 	@echo '  make test-guest        the guest test suite on Skein, on SMP processors'
 	@echo '  make test-console      the scripted console session on Skein'
+	@echo '  make test-programs     real programs that live by signals, on Linux and on Skein'
 	@echo '  make test-linux-guest  suite and console session on a Linux kernel in QEMU'
 	@echo '  make bench             Skein beside Linux, case by case: a table, and a report in'
 	@echo '                         target/bench/report.html; QUICK=1 takes three minutes'

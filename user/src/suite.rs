@@ -34,6 +34,7 @@ mod huge;
 mod identity;
 mod inherit;
 mod inherit_deaths;
+mod interruptions;
 mod job_control;
 mod large_cores;
 mod leaving;
@@ -59,6 +60,7 @@ mod scheduling;
 mod scheduling_calls;
 mod scripts;
 mod shared_pipes;
+mod signal_races;
 mod signal_waits;
 mod signals;
 mod smp;
@@ -128,6 +130,8 @@ const AREAS: &[Area] = &[
     job_control::AREA,
     delivery::AREA,
     restarts::AREA,
+    interruptions::AREA,
+    signal_races::AREA,
     frames::AREA,
     extended_state::AREA,
     cores::AREA,

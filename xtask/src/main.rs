@@ -76,6 +76,8 @@ enum Verb {
     TestShares(MachineOptions),
     /// Hold the scripted console session with Skein in QEMU
     TestConsole(MachineOptions),
+    /// Run real programs that live by signals on this machine's Linux, then on Skein in QEMU
+    TestPrograms(MachineOptions),
     /// Boot again and again; each boot must reach the first program and power off
     SoakBoot(soak::SoakOptions),
     /// Let the signal storm blow on Skein in QEMU, for SECONDS from SEED
@@ -146,6 +148,7 @@ fn perform(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::TestChaos(options) => soak::chaos(&options),
         Verb::TestShares(machine) => tests::shares_only(&machine),
         Verb::TestConsole(machine) => tests::console_only(&machine),
+        Verb::TestPrograms(machine) => tests::programs_only(&machine),
         Verb::SoakBoot(options) => soak::soak_boot(&options),
         Verb::Storm(options) => storm::storm(&options),
         Verb::PolicyStorm(options) => storm::policy_storm(&options),

@@ -6,6 +6,7 @@
 
 mod argument;
 mod dispatch;
+pub mod restarts;
 mod table;
 mod trace;
 

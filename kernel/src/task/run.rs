@@ -33,7 +33,7 @@ use crate::log_error;
 use crate::memory::user::UserPtr;
 use crate::scheduling;
 use crate::signal::deliver::{Ending, Interrupted, deliver};
-use crate::syscall::{Caller, dispatch};
+use crate::syscall::{Caller, dispatch, restarts};
 
 /// What a new thread does before it first enters user mode.
 pub(crate) enum Start {
@@ -114,6 +114,7 @@ fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, I
 fn system_call(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interrupted> {
     let number = context.rax;
     let result = dispatch(&mut Caller { thread, context });
+    restarts::check(thread, number, &result);
     match result {
         Ok(value) => {
             context.rax = value as u64;

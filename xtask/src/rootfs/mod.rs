@@ -4,6 +4,7 @@
 //! `standard` describes. `archive` writes the format.
 
 mod archive;
+pub mod programs;
 mod standard;
 
 use std::io::Read;

@@ -89,6 +89,22 @@ pub fn build() -> anyhow::Result<Archive> {
 
 /// Adds busybox and a symbolic link for each of its applets.
 fn add_busybox(archive: &mut Archive) -> anyhow::Result<()> {
+    let path = busybox()?;
+    let program =
+        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let applets = applets(&path)?;
+    archive.add_file("bin/busybox", 0o755, program);
+    for applet in applets.lines().filter(|line| !line.is_empty()) {
+        archive.add_symlink(applet, "/bin/busybox");
+    }
+    Ok(())
+}
+
+/// The host's busybox, or the one that `BUSYBOX` names.
+///
+/// # Errors
+/// If there is none, or it needs shared libraries.
+pub fn busybox() -> anyhow::Result<PathBuf> {
     let path = match std::env::var_os("BUSYBOX").filter(|path| !path.is_empty()) {
         Some(path) => PathBuf::from(path),
         None => workspace::find_program("busybox").context(
@@ -101,12 +117,7 @@ fn add_busybox(archive: &mut Archive) -> anyhow::Result<()> {
     if !is_static(&program)? {
         bail!("{} needs shared libraries; a static one is wanted", path.display());
     }
-    let applets = applets(&path)?;
-    archive.add_file("bin/busybox", 0o755, program);
-    for applet in applets.lines().filter(|line| !line.is_empty()) {
-        archive.add_symlink(applet, "/bin/busybox");
-    }
-    Ok(())
+    Ok(path)
 }
 
 /// The paths of all applets, as busybox itself lists them.
@@ -120,7 +131,7 @@ fn applets(busybox: &Path) -> anyhow::Result<String> {
 }
 
 /// Whether an ELF program names no interpreter, that is, no dynamic loader.
-fn is_static(program: &[u8]) -> anyhow::Result<bool> {
+pub fn is_static(program: &[u8]) -> anyhow::Result<bool> {
     let file = ElfFile64::<Endianness>::parse(program)?;
     let endian = file.elf_header().endian()?;
     Ok(!file.elf_program_headers().iter().any(|header| header.p_type(endian) == PT_INTERP))

@@ -107,6 +107,26 @@ pub fn stop_and_continue(shell: &mut Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Ctrl-Z must stop a job, `bg` must continue it without the terminal, and `kill` must find it.
+///
+/// # Errors
+/// If that is not so.
+pub fn background(shell: &mut Shell) -> anyhow::Result<()> {
+    shell.type_line("sh -c 'echo rea\"\"dy; exec sleep 1000'")?;
+    shell.wait_for("ready")?;
+    shell.press(CONTROL_Z)?;
+    shell.until_prompt()?;
+    shell.succeed("bg")?;
+    let jobs = shell.succeed("jobs")?;
+    ensure!(jobs.contains("Running"), "no job runs in the background: {jobs:?}");
+    shell.succeed("kill %1")?;
+    shell.ask("wait %1")?;
+    // 128 and the number of SIGTERM.
+    let status = shell.status()?;
+    ensure!(status == 143, "the status of the job is {status}");
+    Ok(())
+}
+
 /// A program that a signal ended is reported with 128 and the signal's number.
 pub fn segmentation_fault(shell: &mut Shell) -> anyhow::Result<()> {
     let printed = shell.ask("sh -c 'kill -SEGV $$'; echo $?")?;

@@ -7,7 +7,7 @@
 
 mod basics;
 mod files;
-mod jobs;
+pub mod jobs;
 mod limits;
 mod shell;
 
@@ -19,7 +19,7 @@ use crate::progress::Stage;
 use crate::qemu::{self, Boot, Guest, Outcome};
 use crate::run;
 use crate::tests::{Counts, close, log_path};
-use shell::Shell;
+pub use shell::Shell;
 
 /// How every root prompt of busybox's shell ends.
 pub const PROMPT: &str = "# ";
@@ -108,7 +108,10 @@ fn hold(
 }
 
 /// Types the last command.
-fn power_off(mut shell: Shell, guest: Guest) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If the machine does not power off as it should.
+pub fn power_off(mut shell: Shell, guest: Guest) -> anyhow::Result<()> {
     shell.type_line("poweroff")?;
     shell.until_end().context("the machine did not power off")?;
     match guest.wait()? {

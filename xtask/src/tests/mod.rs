@@ -10,6 +10,7 @@ mod host;
 mod logged;
 mod panic;
 mod policies;
+mod programs;
 mod torture;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ pub fn everything(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
     total += chance::suite(machine, boot, 1)?;
     total += torture::test(machine, boot, &TORTURE)?;
     total += guest::storm(machine, boot, STORM_SECONDS, STORM_SEED)?;
+    total += programs::test(machine, boot, &[PROCESSORS, 1])?;
     total += core_file::test(machine, boot);
     total += session::on(machine, boot)?;
     total += boots::row(machine, boot, BOOTS);
@@ -145,6 +147,16 @@ pub fn storm_only(machine: &MachineOptions, seconds: u64, seed: u64) -> anyhow::
     let machine = on_own_files(machine);
     let boot = build(&machine, Profile::Checked)?;
     Ok(guest::storm(&machine, &boot, seconds, seed)?.conclude())
+}
+
+/// Real programs, on the host's Linux and on Skein.
+///
+/// # Errors
+/// As [`everything`].
+pub fn programs_only(machine: &MachineOptions) -> anyhow::Result<ExitCode> {
+    let machine = on_own_files(machine);
+    let boot = build(&machine, Profile::Checked)?;
+    Ok(programs::test(&machine, &boot, &[machine.smp.0])?.conclude())
 }
 
 /// The console session on Skein.

@@ -1,0 +1,26 @@
+# Coprocesses of bash: a conversation over two pipes, the status, SIGPIPE when the other side is gone.
+coproc ADDER { while read -r a b; do echo "$(( a + b ))"; done; exit 7; }
+for i in 1 2 3; do
+    echo "$i $(( i * i ))" >&"${ADDER[1]}"
+    read -r sum <&"${ADDER[0]}"
+    echo "$i + $(( i * i )) = $sum"
+done
+pid=$ADDER_PID
+exec {ADDER[1]}>&-
+wait $pid
+echo "its status: $?"
+coproc { read -r line; echo "heard $line"; }
+echo hello >&"${COPROC[1]}"
+read -r answer <&"${COPROC[0]}"
+echo "$answer"
+wait
+coproc DEAF { exec <&-; echo ready; sleep 1000; }
+read -r word <&"${DEAF[0]}"
+echo "$word"
+( echo lost >&"${DEAF[1]}" ) 2>/dev/null
+echo "writing to nobody: $?"
+kill -TERM "$DEAF_PID"
+wait "$DEAF_PID" 2>/dev/null
+echo "terminated: $?"
+yes | head -n 2
+echo "SIGPIPE: ${PIPESTATUS[*]}"
