@@ -133,6 +133,7 @@ fn compare(shell: &mut Shell, command: &str, expected: Option<&str>) -> anyhow::
     let expected = expected.context("it did not run on the host")?;
     shell.succeed("cd /tmp")?;
     let printed = shell.succeed(&command.replace('@', programs::PLACE))?;
+    let printed = without_log(&printed);
     let mut lines = printed.lines().zip(expected.lines());
     if let Some((here, there)) = lines.find(|(here, there)| here != there) {
         anyhow::bail!("it printed {here:?} where Linux has {there:?}");
@@ -144,6 +145,12 @@ fn compare(shell: &mut Shell, command: &str, expected: Option<&str>) -> anyhow::
     Ok(())
 }
 
+/// What was printed, without the lines of the kernel's log.
+fn without_log(printed: &str) -> String {
+    let is_logged = |line: &&str| line.starts_with('[') && line.contains("] CPU");
+    printed.lines().filter(|line| !is_logged(line)).map(|line| format!("{line}\n")).collect()
+}
+
 /// A person's keys, and bash's own job control.
 fn at_the_prompt(shell: &mut Shell) -> anyhow::Result<()> {
     shell.ask(&INTERACTIVE.replace('@', programs::PLACE))?;
@@ -152,4 +159,15 @@ fn at_the_prompt(shell: &mut Shell) -> anyhow::Result<()> {
     jobs::stop_and_continue(shell)?;
     jobs::background(shell)?;
     shell.ask("exit").map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_log_are_left_out_and_those_of_jobs_are_not() {
+        let printed = "one\n[   17.734213] CPU1 a[103]: SIGSEGV\n[1]+ Stopped\n";
+        assert_eq!(without_log(printed), "one\n[1]+ Stopped\n");
+    }
 }
