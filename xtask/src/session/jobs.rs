@@ -119,8 +119,8 @@ pub fn background(shell: &mut Shell) -> anyhow::Result<()> {
     shell.succeed("bg")?;
     let jobs = shell.succeed("jobs")?;
     ensure!(jobs.contains("Running"), "no job runs in the background: {jobs:?}");
-    shell.succeed("kill %1")?;
-    shell.ask("wait %1")?;
+    // In one line: at its next prompt the shell tells how the job ended, and forgets it.
+    shell.ask("kill %1; wait %1")?;
     // 128 and the number of SIGTERM.
     let status = shell.status()?;
     ensure!(status == 143, "the status of the job is {status}");
