@@ -69,13 +69,17 @@ fn record_locks() {
 fn record_locks_die_with_process() {
     let fd = file_with("");
     let (read_end, write_end) = pipe(0);
+    let (seen, tell_seen) = pipe(0);
     let child = child(|| {
         ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 0, 0));
         ok!(SYS_write, write_end, b"l", 1);
+        ok!(SYS_read, seen, &mut [0_u8; 1], 1);
+        // Most often the parent waits for the lock by then.
         nap(15);
     });
     ok!(SYS_read, read_end, &mut [0_u8; 1], 1);
     fails!(EAGAIN: SYS_fcntl, fd, F_SETLK, &range(libc::F_WRLCK, 0, 0));
+    ok!(SYS_write, tell_seen, b"s", 1);
     // Waits for the child's end.
     ok!(SYS_fcntl, fd, F_SETLKW, &range(libc::F_WRLCK, 0, 0));
     child.success();
