@@ -91,10 +91,8 @@ fn iterator() -> Result<(), Box<dyn Error>> {
 fn children() -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::new([SIGCHLD])?;
     let mut child = Command::new("/proc/self/exe").arg("terminate").spawn()?;
-    for signal in &mut signals {
-        println!("a child changed: {signal}");
-        break;
-    }
+    let signal = signals.forever().next().ok_or("nobody waits for signals any more")?;
+    println!("a child changed: {signal}");
     println!("it {}", child.wait()?);
     Ok(())
 }

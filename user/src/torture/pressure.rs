@@ -47,8 +47,14 @@ pub(super) fn run(seed: u64) -> Pressure {
     let before = BEFORE.get_or_init(Ledger::settled);
     let mut killed = 0;
     killed += writers(seed);
+    if killed == 0 {
+        fail("memory never ran out under writers");
+    }
     killed += sharers();
     let (more, refused) = sleepers();
+    if more == 0 && refused == 0 {
+        fail("memory never ran out under sleepers");
+    }
     killed += more;
     let after = Ledger::settled_against(before);
     // Against the very first round, so that a loss that is small each time adds up.
@@ -92,11 +98,14 @@ fn start(body: impl FnOnce()) {
     }
 }
 
-/// Memory of its own for this process, in bytes; `None` if there is no address space for it.
-fn map(length: usize) -> Option<usize> {
+/// Memory of its own for this process; `length` in bytes. There is address space for it, whatever memory there is.
+fn map(length: usize) -> usize {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    sys!(SYS_mmap, 0, length, protection, flags, -1, 0).ok()
+    match sys!(SYS_mmap, 0, length, protection, flags, -1, 0) {
+        Ok(address) => address,
+        Err(error) => fail(&format!("mmap of {length} bytes: {error:?}")),
+    }
 }
 
 fn store(address: usize, value: u64) {
@@ -114,7 +123,7 @@ fn writers(seed: u64) -> usize {
     let length = (meminfo("MemAvailable") as usize * 1024 / 2) & !(PAGE - 1);
     start(|| {
         adjust("1000");
-        let Some(start) = map(length) else { return };
+        let start = map(length);
         let pages = move || (start..start + length).step_by(PAGE);
         pages().for_each(|page| store(page, page as u64));
         for number in 0..WRITERS as u64 {
@@ -159,7 +168,7 @@ fn sharers() -> usize {
     }
     start(|| {
         adjust("1000");
-        let Some(stack) = map(STACK) else { return };
+        let stack = map(STACK);
         let top = std::ptr::with_exposed_provenance_mut(stack + STACK);
         // SAFETY: the stack is the other process's alone, which only makes a system call over and over.
         let other =
@@ -167,7 +176,8 @@ fn sharers() -> usize {
         if other < 0 {
             fail(&format!("clone: {}", Errno::last()));
         }
-        while let Some(start) = map(STEP) {
+        loop {
+            let start = map(STEP);
             (start..start + STEP).step_by(PAGE).for_each(|page| store(page, 1));
         }
     });
@@ -256,7 +266,7 @@ impl Pipe {
 /// Takes memory until a few MiB are left.
 fn fill_up() {
     while meminfo("MemAvailable") > 6 << 10 {
-        let Some(start) = map(STEP) else { return };
+        let start = map(STEP);
         (start..start + STEP).step_by(PAGE).for_each(|page| store(page, 1));
     }
 }
