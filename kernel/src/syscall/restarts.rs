@@ -135,6 +135,12 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         Class::Fails,
+        &["restart_syscall"],
+        "nothing: there is no interrupted call to go on with",
+        &[],
+    ),
+    row(
+        Class::Fails,
         &["epoll_wait", "epoll_pwait", "epoll_pwait2"],
         "descriptors",
         &["epoll_of_descriptors"],
