@@ -138,12 +138,14 @@ mod tests {
     use arch::sync::atomic::AtomicU32;
 
     use super::*;
+    use crate::scheduling::LateLink;
     use crate::syscall::Fd;
 
     fn notifier() -> Arc<Notifier> {
         Arc::new_cyclic(|this| Notifier {
             this: this.clone(),
             link: LinkedListAtomicLink::new(),
+            late: LateLink::new(),
             file: Weak::new(),
             descriptor: Fd(3),
             is_queued: AtomicBool::new(false),
