@@ -124,8 +124,8 @@ impl<'a> Transfer<'a> {
         let id = Tid::from_argument(id).ok_or(Errno::ESRCH)?;
         let target = table::find_thread(id).ok_or(Errno::ESRCH)?;
         let space = target.space().ok_or(Errno::ESRCH)?;
-        may_attach(&caller.thread, &target)?;
-        Ok(Some(Self { thread: &caller.thread, space, remote, length }))
+        may_attach(caller.thread, &target)?;
+        Ok(Some(Self { thread: caller.thread, space, remote, length }))
     }
 
     /// Calls `copy` for one piece of the other process's memory after the other, with its start and a buffer as long as it.
