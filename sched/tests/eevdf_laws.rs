@@ -204,3 +204,24 @@ fn eevdf_lets_a_sleeper_run_soon() {
         assert!(delay <= Nanos(9 * eevdf::SLICE.0), "waited {delay:?}");
     }
 }
+
+/// Who yields over and over puts its deadline off, and runs until then when it is chosen: not for longer than others do.
+#[test]
+fn who_has_yielded_often_gets_no_long_turn() {
+    let mut policy = (eevdf::KIND.create)(SETUP);
+    assert!(policy.reserve(2));
+    let (polite, other) = (view(1, 0), view(2, 0));
+    policy.enqueue(polite, Event::Spawned);
+    for _ in 0..1000 {
+        assert!(policy.pick(Nanos::ZERO).is_some());
+        let _ = policy.tick(Nanos::from_micros(1));
+        policy.enqueue(polite, Event::Yielded);
+    }
+    policy.enqueue(other, Event::Spawned);
+    for _ in 0..100 {
+        let pick = policy.pick(Nanos::ZERO).expect("two wait");
+        assert!(pick.slice.0 <= 2 * eevdf::SLICE.0, "{:?} for {:?}", pick.task.id, pick.slice);
+        let _ = policy.tick(pick.slice);
+        policy.enqueue(pick.task, Event::Preempted);
+    }
+}

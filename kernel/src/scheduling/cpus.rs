@@ -64,9 +64,6 @@ pub fn scheduler() -> &'static Scheduler<Thread> {
     &cpus().scheduler
 }
 
-/// When a switch that was asked for is asked for again.
-const REMINDER: Nanos = Nanos::from_millis(1);
-
 /// How many CPUs the scheduler was made for.
 #[must_use]
 pub fn cpu_count() -> usize {
@@ -123,13 +120,10 @@ impl Cpu {
     /// A timer that is set too early is left alone: setting it costs more than a switch does, tasks that wake one another would
     /// have it set at each, and its interrupt comes here again.
     pub(crate) fn program_timer(&self, cpu: CpuId) {
-        let mut slice_end = scheduler().deadline(cpu);
         // A slice that is over asks for a switch, which comes when preemption is enabled and sets the timer anew. Until then
-        // it must not interrupt at once, again and again: the code that holds preemption off would get nowhere. But after
-        // a while it does: should a request get lost, a moment is lost with it and no more.
-        if scheduler().should_switch(cpu) {
-            slice_end = slice_end.max(arch::clock::now().saturating_add(REMINDER));
-        }
+        // it must not interrupt: it would at once, again and again, and the code that holds preemption off would get nowhere.
+        let is_over = scheduler().should_switch(cpu);
+        let slice_end = if is_over { Nanos::MAX } else { scheduler().deadline(cpu) };
         let deadline = self.timers.earliest().min(slice_end);
         if deadline.0 < self.programmed.load(Ordering::Relaxed) {
             self.programmed.store(deadline.0, Ordering::Relaxed);

@@ -103,7 +103,10 @@ impl Eevdf {
         let entity = self.entities.get_mut(place).filter(|entity| entity.task.id == task.id)?;
         entity.task = task;
         if event == Event::Yielded {
-            entity.deadline += entity.slice();
+            // Behind the others, but by no more than a slice however often it yields: what is left to its deadline is how long
+            // it runs when they let it.
+            let slice = entity.slice();
+            entity.deadline = (entity.deadline + slice).min(entity.runtime + 2 * slice);
         }
         self.current = None;
         Some(place)
