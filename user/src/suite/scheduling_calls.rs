@@ -85,7 +85,7 @@ fn leaving_sched_idle_takes_a_limit() {
     if sys!(SYS_setrlimit, libc::RLIMIT_NICE, &[40_u64, 40]).is_err() {
         skip("needs CAP_SYS_RESOURCE");
     }
-    for (nice, outcome) in [(0, Err(Errno::EPERM)), (19, Err(Errno::EPERM)), (20, Ok(0))] {
+    for (nice, outcome) in [(0_u64, Err(Errno::EPERM)), (19, Err(Errno::EPERM)), (20, Ok(0))] {
         in_child(|| {
             ok!(SYS_setrlimit, libc::RLIMIT_NICE, &[nice, nice]);
             ok!(SYS_setresuid, 1000, 1000, 1000);

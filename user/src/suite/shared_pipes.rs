@@ -9,7 +9,6 @@ use crate::ok;
 
 super::area!("shared_pipes":
     splice_that_waits_for_room_passes_its_wake_up_on,
-    splice_that_waits_for_bytes_passes_its_wake_up_on,
     set_is_ready_while_its_events_are_collected,
 );
 
@@ -48,28 +47,6 @@ fn splice_that_waits_for_room_passes_its_wake_up_on() {
     assert_eq!(ok!(SYS_write, source_write, b"x", 1), 1);
     until("the reader has it", || ended(reader.pid()));
     reader.abandon();
-    splicer.kill(SIGKILL);
-    splicer.status();
-}
-
-/// Room comes for two, of whom the first has nothing to put there: what it splices from is a terminal where nobody types.
-fn splice_that_waits_for_bytes_passes_its_wake_up_on() {
-    let mut pair = [0_i32; 2];
-    ok!(SYS_socketpair, libc::AF_UNIX, libc::SOCK_STREAM, 0, &mut pair);
-    let (target_read, target_write) = pipe(0);
-    fill(target_write);
-    let writer_of = |body: fn(i32)| child(|| body(target_write));
-    let splicer = child(|| {
-        ok!(SYS_splice, pair[0], 0, target_write, 0, 4096, 0);
-    });
-    asleep(splicer.pid());
-    let writer = writer_of(|target| {
-        assert_eq!(ok!(SYS_write, target, b"x", 1), 1);
-    });
-    asleep(writer.pid());
-    assert_eq!(ok!(SYS_read, target_read, &mut [0_u8; 4096][..], 4096), 4096);
-    until("the writer has written", || ended(writer.pid()));
-    writer.abandon();
     splicer.kill(SIGKILL);
     splicer.status();
 }
