@@ -19,8 +19,10 @@ read -r word <&"${DEAF[0]}"
 echo "$word"
 ( echo lost >&"${DEAF[1]}" ) 2>/dev/null
 echo "writing to nobody: $?"
-kill -TERM "$DEAF_PID"
-wait "$DEAF_PID" 2>/dev/null
+# Kept, because bash forgets its variable as soon as it hears of the end.
+pid=$DEAF_PID
+kill -TERM "$pid"
+wait "$pid" 2>/dev/null
 echo "terminated: $?"
 yes | head -n 2
 echo "SIGPIPE: ${PIPESTATUS[*]}"
