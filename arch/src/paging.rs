@@ -89,6 +89,12 @@ impl Entry {
         self.0 & EntryFlags::WRITABLE.bits() != 0
     }
 
+    /// Whether a processor has used the entry since the mark was last cleared.
+    #[must_use]
+    pub const fn is_accessed(self) -> bool {
+        self.0 & EntryFlags::ACCESSED.bits() != 0
+    }
+
     /// Whether the entry is a leaf above level 1.
     #[must_use]
     pub const fn is_huge(self) -> bool {

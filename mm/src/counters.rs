@@ -73,6 +73,8 @@ counters! {
     shootdown_pages,
     /// Shootdowns that flushed whole address spaces.
     shootdown_full,
+    /// Copied pages that no TLB held, so that no CPU was interrupted for them.
+    shootdowns_spared,
     /// Stack mappings grown by a fault.
     stack_growths,
     /// Faults that failed for want of memory.

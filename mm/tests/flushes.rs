@@ -98,6 +98,40 @@ fn a_copied_page_is_gone_everywhere_before_the_copy_is_there() {
     drop((third, child));
 }
 
+/// I18. The table's copy costs one flush on the other CPU; pages that it has not touched since cost none.
+#[test]
+fn a_page_in_no_tlb_is_copied_without_a_shootdown() {
+    let mut pair = Pair::with_pages(3);
+    let child = pair.on_first(|space| space.fork()).expect("forked");
+    assert_eq!(pair.second.read(BASE + PAGE), Ok(2), "by the table that is shared");
+    pair.first.write(BASE, 9).expect("writable");
+    let (sent, spared) =
+        (pair.machine.counter("shootdown_targets"), pair.machine.counter("shootdowns_spared"));
+    pair.first.write(BASE + PAGE, 10).expect("writable");
+    assert_eq!(pair.machine.counter("shootdown_targets"), sent, "somebody was interrupted");
+    assert_eq!(pair.machine.counter("shootdowns_spared"), spared + 1);
+    assert_eq!(
+        pair.second.read(BASE + PAGE),
+        Ok(10),
+        "what was read by the shared table is forgotten"
+    );
+    drop(child);
+}
+
+/// I18. Who has read a page by the copied table is told when the page is copied.
+#[test]
+fn a_page_read_since_its_table_was_copied_is_gone_everywhere() {
+    let mut pair = Pair::with_pages(3);
+    let child = pair.on_first(|space| space.fork()).expect("forked");
+    pair.first.write(BASE, 9).expect("writable");
+    assert_eq!(pair.second.read(BASE + PAGE), Ok(2));
+    let sent = pair.machine.counter("shootdown_targets");
+    pair.first.write(BASE + PAGE, 10).expect("writable");
+    assert!(pair.machine.counter("shootdown_targets") > sent, "nobody was interrupted");
+    assert_eq!(pair.second.read(BASE + PAGE), Ok(10));
+    drop(child);
+}
+
 #[test]
 fn an_unmapped_page_is_gone_on_every_cpu() {
     let mut pair = Pair::with_pages(4);

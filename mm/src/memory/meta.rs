@@ -3,7 +3,8 @@
 //! ```text
 //!   word 0   count      references, see `count`; a slab keeps its free list here
 //!   word 1   state      bits 0..8 kind, 16..32 present entries of a table
-//!                       bits 8..16 order of a free block; of a table the cache line where its entries began
+//!                       bits 8..16 order of a free block; of a table, in bits 8..14, the cache line where its entries
+//!                       began, and in bit 15 whether its accessed marks are complete
 //!   word 2   first      table: pages resident below      free, cached, slab: next in a list
 //!                       first frame of a huge page: how many entries map it as such, see `huge`
 //!   word 3   second     table: of these, file pages      free, slab: previous in the list
@@ -56,6 +57,9 @@ impl Kind {
     }
 }
 
+/// In the state of a table: see [`FrameMeta::has_complete_marks`].
+const MARKS_COMPLETE: u32 = 1 << 15;
+
 /// The end of a list of frames.
 pub(crate) const NIL: u32 = u32::MAX;
 
@@ -74,7 +78,9 @@ pub struct FrameMeta {
 const _: () = assert!(size_of::<FrameMeta>() == 16);
 
 impl FrameMeta {
-    pub(crate) fn absent() -> Self {
+    /// The record of a frame that is not there.
+    #[must_use]
+    pub fn absent() -> Self {
         Self {
             count: Count::new(0),
             state: AtomicU32::new(Kind::Absent as u32),
@@ -110,15 +116,26 @@ impl FrameMeta {
 
     /// Makes this the record of a table with so many entries, around that at index `near`.
     pub(crate) fn set_present(&self, entries: u32, near: usize) {
-        let line = (line_of(near) as u32 & 0xff) << 8;
+        let line = (line_of(near) as u32 & 0x3f) << 8;
         self.state.store(Kind::Table as u32 | line | entries << 16, Ordering::Relaxed);
     }
 
     /// A search for the entries of this table.
     pub(crate) fn used(&self) -> Used {
         let state = self.state.load(Ordering::Relaxed);
-        let near = line_start((state >> 8 & 0xff) as usize);
+        let near = line_start((state >> 8 & 0x3f) as usize);
         Used::near(near, state >> 16)
+    }
+
+    /// From now on no TLB holds a translation by an entry of this table that is not marked as accessed (I18).
+    pub(crate) fn complete_marks(&self) {
+        // Release: the flush that made it so is over.
+        self.state.fetch_or(MARKS_COMPLETE, Ordering::Release);
+    }
+
+    /// Whether an entry of this table without an accessed mark is in no TLB.
+    pub(crate) fn has_complete_marks(&self) -> bool {
+        self.state.load(Ordering::Acquire) & MARKS_COMPLETE != 0
     }
 
     /// Of the first frame of a huge page: entries that map all of it. Unlike the other words, this one is shared freely.

@@ -51,7 +51,7 @@ impl Breakdown {
             (false, true) => &mut self.private_dirty,
         };
         *sum += pages;
-        if entry.flags().contains(EntryFlags::ACCESSED) {
+        if entry.is_accessed() {
             self.referenced += pages;
         }
         if kind == Kind::Anonymous {

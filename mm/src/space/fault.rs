@@ -19,6 +19,7 @@ use crate::raw::{self, table};
 use crate::table::cursor::{Cursor, Missing, Path, page_range};
 use crate::table::entry::{Writes, index, is_empty, page_entry, residency_of};
 use crate::table::gather::Gather;
+use crate::table::marks;
 use crate::vma::{Protection, Vma, VmaFlags};
 
 /// What replacing one area may allocate: the nodes of two paths in the area map.
@@ -259,7 +260,11 @@ impl AddressSpace {
         let old = table(leaf).swap(at, Entry::EMPTY);
         let source: Frame = old.frame();
         let delta = residency_of(copy.meta()) - residency_of(self.memory.meta(source));
-        cursor.gather.page(page_range(address), old);
+        if marks::is_in_no_tlb(self.memory.meta(leaf), old) {
+            cursor.gather.untouched_page(old);
+        } else {
+            cursor.gather.page(page_range(address), old);
+        }
         // Covers the tables that were copied on the way, too.
         cursor.gather.flush_now();
         raw::copy(source, copy.frame());

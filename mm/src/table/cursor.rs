@@ -14,8 +14,9 @@ use crate::error::OutOfMemory;
 use crate::memory::{Content, FrameRef, Kind, Memory, Residency, Urgency};
 use crate::raw::table;
 use crate::space::RootUse;
-use crate::table::entry::{ROOT_LEVEL, index, is_empty, table_entry};
+use crate::table::entry::{ROOT_LEVEL, index, is_empty, span, table_entry};
 use crate::table::gather::Gather;
+use crate::table::marks;
 use crate::table::node::share_entries;
 use crate::table::used::Used;
 use crate::vma::Range;
@@ -159,10 +160,18 @@ impl<'a, 'g> Cursor<'a, 'g> {
             return Ok(Some(child));
         }
         let copy = self.copy_table(child, level - 1, address)?;
+        let unmarked = level == 2 && self.gather.wants_unmarked();
+        if unmarked {
+            marks::clear(table(copy));
+        }
         parent_table.store(at, table_entry(copy));
         // Others may walk the old table until the flush, and find the same there; its reference is kept until then (I4).
-        // Pages are translated as before, so one page's flush will do: it takes the paging-structure caches along.
-        self.gather.table(page_range(address), child, level - 1);
+        if unmarked {
+            self.gather.unmarked_table(spanned(address, level), child, copy);
+        } else {
+            // Pages are translated as before, so one page's flush will do: it takes the paging-structure caches along.
+            self.gather.table(page_range(address), child, level - 1);
+        }
         Ok(Some(copy))
     }
 
@@ -245,4 +254,13 @@ impl<'a, 'g> Cursor<'a, 'g> {
 pub(crate) fn page_range(address: UserAddr) -> Range {
     Range::of_length(address.page_start(), 1)
         .expect("a mapped address lies in a page of user space")
+}
+
+/// What the entry for `address` of a table at `level` spans.
+fn spanned(address: UserAddr, level: u32) -> Range {
+    let start = address.as_u64() / span(level) * span(level);
+    let end = UserAddr::try_new(start + span(level)).unwrap_or(UserAddr::END);
+    UserAddr::try_new(start)
+        .and_then(|start| Range::new(start, end))
+        .expect("a mapped address lies below the end of user space")
 }

@@ -11,6 +11,7 @@ use arch::tlb::{self, Sent, Tables};
 use crate::counters::add;
 use crate::memory::{Content, FrameRef, Kind, Memory, Urgency};
 use crate::raw;
+use crate::table::marks;
 use crate::table::node::release_table;
 use crate::vma::Range;
 
@@ -52,6 +53,8 @@ pub(crate) struct Gather<'a> {
     range: Option<Range>,
     /// A table left the tree, so that lazy CPUs must stop walking it.
     tables: Tables,
+    /// A level 1 table whose entries are not marked as accessed, though some are in TLBs until the flush.
+    unmarked: Option<Frame>,
 }
 
 impl<'a> Gather<'a> {
@@ -63,7 +66,7 @@ impl<'a> Gather<'a> {
             spilled: None,
             spilled_count: 0,
         };
-        Self { tlb, stale, range: None, tables: Tables::Kept }
+        Self { tlb, stale, range: None, tables: Tables::Kept, unmarked: None }
     }
 
     /// Translations of `range` are no longer right.
@@ -94,6 +97,26 @@ impl<'a> Gather<'a> {
         self.detach(Detached { frame, level });
     }
 
+    /// The level 1 table in `old`, which translates `range`, has given way to `copy`, in which no entry is marked as accessed. The
+    /// flush forgets all translations by `old`; after it the marks in `copy` tell what is in TLBs (I18).
+    pub(crate) fn unmarked_table(&mut self, range: Range, old: Frame, copy: Frame) {
+        debug_assert!(self.unmarked.is_none(), "one table at a time");
+        self.unmarked = Some(copy);
+        self.table(range, old, 1);
+    }
+
+    /// Whether a copy of a level 1 table is worth having [unmarked](Self::unmarked_table): other CPUs may have translations
+    /// by it, and would be interrupted for each page that is copied after it.
+    pub(crate) fn wants_unmarked(&self) -> bool {
+        self.unmarked.is_none() && !self.tlb.is_local()
+    }
+
+    /// The page of `entry` was mapped, and is in no TLB.
+    pub(crate) fn untouched_page(&mut self, entry: Entry) {
+        add(&self.stale.memory.count().shootdowns_spared, 1);
+        self.detach(Detached { frame: entry.frame(), level: PAGE });
+    }
+
     fn detach(&mut self, detached: Detached) {
         if self.stale.push(detached).is_err() {
             // No room and no frame for more: flush and free now, under the lock. Slow, but right.
@@ -109,8 +132,13 @@ impl<'a> Gather<'a> {
     pub(crate) fn flush_now(&mut self) {
         let Some(range) = self.range.take() else { return };
         let pages = tlb::Range::Pages { start: range.start().to_virt(), count: range.pages() };
-        let sent = self.tlb.flush(pages, core::mem::replace(&mut self.tables, Tables::Kept));
-        count_shootdown(self.stale.memory, sent);
+        let tables = core::mem::replace(&mut self.tables, Tables::Kept);
+        let memory = self.stale.memory;
+        let flush = || count_shootdown(memory, self.tlb.flush(pages, tables));
+        match self.unmarked.take() {
+            Some(copy) => marks::complete(memory.meta(copy), flush),
+            None => flush(),
+        }
     }
 
     /// Flushes, and returns the references to be dropped after the lock.

@@ -4,6 +4,7 @@
 //! - `cursor`: descending, and the rule that a node is made exclusive before it is written (I1);
 //! - `zap`, `zap_objects`: detaching ranges; `shift`: moving them; `gather`: what a change made invalid, to be flushed and only then
 //!   freed (I4);
+//! - [`marks`]: what the processor's accessed marks say about TLBs (I18);
 //! - `survey`: how far one gets in a bounded time;
 //! - `entry`: the forms that an entry takes; [`audit`]: checking a whole tree, for tests.
 //!
@@ -16,6 +17,7 @@ pub(crate) mod cursor;
 pub(crate) mod entry;
 pub(crate) mod gather;
 pub(crate) mod huge;
+pub mod marks;
 pub mod node;
 pub(crate) mod shift;
 pub(crate) mod survey;

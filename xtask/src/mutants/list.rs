@@ -469,4 +469,29 @@ pub const MUTANTS: &[Mutant] = &[
             "a_huge_page_is_gone_everywhere_before_its_parts_are_there",
         ),
     },
+    Mutant {
+        name: "I18: a copied table's marks count as complete before the flush",
+        file: "mm/src/table/marks.rs",
+        text: "    let flushed = flush();\n    record.complete_marks();\n    flushed\n",
+        instead: "    record.complete_marks();\n    flush()\n",
+        killer: killer(Model, "loom_marks", "a_page_without_a_mark_is_in_no_tlb"),
+    },
+    Mutant {
+        name: "I18: the mark of a page that goes is not looked at",
+        file: "mm/src/table/marks.rs",
+        text: "!old.is_accessed() && record",
+        instead: "record",
+        killer: killer(
+            Simulation,
+            "flushes",
+            "a_page_read_since_its_table_was_copied_is_gone_everywhere",
+        ),
+    },
+    Mutant {
+        name: "I18: one page is flushed for a table whose marks are cleared",
+        file: "mm/src/table/cursor.rs",
+        text: "unmarked_table(spanned(address, level), child, copy)",
+        instead: "unmarked_table(page_range(address), child, copy)",
+        killer: killer(Simulation, "flushes", "a_page_in_no_tlb_is_copied_without_a_shootdown"),
+    },
 ];
