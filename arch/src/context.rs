@@ -2,52 +2,60 @@
 
 use crate::addr::VirtAddr;
 
-/// The user-visible general registers of a thread, in the layout that the entry code uses.
+/// The user-visible general registers of a thread, in the order of the kernel ABI's `struct sigcontext_64`: a signal frame
+/// takes them as they lie here.
 ///
-/// Code and stack selectors are fixed (64-bit user mode is the only one), so they are not stored.
+/// Code and stack selectors are fixed (64-bit user mode is the only one), so they are not stored; nor are the
+/// [`SegmentBases`], which stay in the processor while the thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[repr(C)]
 pub struct UserContext {
+    /// Fifth system-call argument.
+    pub r8: u64,
+    /// Sixth system-call argument.
+    pub r9: u64,
+    /// Fourth system-call argument.
+    pub r10: u64,
+    /// General register; clobbered by `syscall` (holds RFLAGS).
+    pub r11: u64,
     /// General register.
-    pub r15: u64,
-    /// General register.
-    pub r14: u64,
+    pub r12: u64,
     /// General register.
     pub r13: u64,
     /// General register.
-    pub r12: u64,
+    pub r14: u64,
+    /// General register.
+    pub r15: u64,
+    /// First system-call argument.
+    pub rdi: u64,
+    /// Second system-call argument.
+    pub rsi: u64,
     /// Frame pointer.
     pub rbp: u64,
     /// General register.
     pub rbx: u64,
-    /// General register; clobbered by `syscall` (holds RFLAGS).
-    pub r11: u64,
-    /// Fourth system-call argument.
-    pub r10: u64,
-    /// Sixth system-call argument.
-    pub r9: u64,
-    /// Fifth system-call argument.
-    pub r8: u64,
+    /// Third system-call argument.
+    pub rdx: u64,
     /// System-call number in, result out.
     pub rax: u64,
     /// General register; clobbered by `syscall` (holds RIP).
     pub rcx: u64,
-    /// Third system-call argument.
-    pub rdx: u64,
-    /// Second system-call argument.
-    pub rsi: u64,
-    /// First system-call argument.
-    pub rdi: u64,
+    /// Stack pointer.
+    pub rsp: u64,
     /// Instruction pointer.
     pub rip: u64,
     /// Flags; the entry code forces the bits that user mode may not choose.
     pub rflags: u64,
-    /// Stack pointer.
-    pub rsp: u64,
-    /// FS base: thread-local storage.
-    pub fs_base: u64,
-    /// User GS base.
-    pub gs_base: u64,
+}
+
+/// The bases of the segments that user mode may move. The kernel uses neither, so they change only with the thread.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[repr(C)]
+pub struct SegmentBases {
+    /// FS: thread-local storage.
+    pub fs: u64,
+    /// The user's GS.
+    pub gs: u64,
 }
 
 /// How an address was touched.

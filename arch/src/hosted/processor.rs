@@ -241,6 +241,15 @@ pub mod thread {
         panic!("the hosted machine does not switch stacks");
     }
 
+    /// The bases of no thread: host threads keep their own.
+    #[must_use]
+    pub fn segment_bases() -> crate::context::SegmentBases {
+        crate::context::SegmentBases::default()
+    }
+
+    /// Changes nothing.
+    pub fn set_segment_bases(_bases: crate::context::SegmentBases) {}
+
     /// Nothing enters the kernel here.
     pub fn set_kernel_stack(_stack: &KernelStack) {}
 }

@@ -1,6 +1,7 @@
 //! Copies across the user border. The hosted machine has no user memory to copy from or to.
 
 use crate::addr::UserAddr;
+use crate::context::UserContext;
 use crate::error::UserFault;
 
 /// Copies `bytes` bytes from user memory; reports how many are left.
@@ -33,6 +34,65 @@ pub unsafe fn to_user(destination: UserAddr, source: *const u8, bytes: usize) ->
     panic!(
         "the hosted machine has no user memory: {bytes} bytes from {source:?} to {destination:?}"
     );
+}
+
+/// Copies a value from user memory.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+///
+/// # Safety
+/// `destination` is valid for writes of `bytes` bytes.
+pub unsafe fn value_from_user(
+    destination: *mut u8,
+    source: UserAddr,
+    bytes: usize,
+) -> Result<(), UserFault> {
+    panic!(
+        "the hosted machine has no user memory: {bytes} bytes from {source:?} to {destination:?}"
+    );
+}
+
+/// Copies a value to user memory.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+///
+/// # Safety
+/// `source` is valid for reads of `bytes` bytes.
+pub unsafe fn value_to_user(
+    destination: UserAddr,
+    source: *const u8,
+    bytes: usize,
+) -> Result<(), UserFault> {
+    panic!(
+        "the hosted machine has no user memory: {bytes} bytes from {source:?} to {destination:?}"
+    );
+}
+
+/// Copies a signal frame to user memory.
+///
+/// # Errors
+/// Never: it panics first.
+///
+/// # Panics
+/// Always.
+///
+/// # Safety
+/// None to observe: it does not return.
+pub unsafe fn frame_to_user<F, B>(
+    _destination: UserAddr,
+    _front: &F,
+    _registers: &UserContext,
+    _back: &B,
+) -> Result<(), UserFault> {
+    panic!("{ABSENT}");
 }
 
 const ABSENT: &str = "the hosted machine has no user memory";

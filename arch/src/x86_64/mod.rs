@@ -51,6 +51,7 @@ pub mod preempt;
 pub mod random;
 mod reference;
 mod rtc;
+mod segments;
 pub mod serial;
 pub mod smp;
 mod stacks;
@@ -60,6 +61,7 @@ mod traps;
 mod tsc;
 mod user;
 pub mod user_copy;
+mod user_value;
 
 pub use counts::interrupt_counts;
 pub use cpuid::features;

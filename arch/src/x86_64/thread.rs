@@ -1,14 +1,17 @@
 //! Switching between kernel contexts.
 //!
-//! A suspended context is a stack pointer: the callee-saved registers and the return address are on its stack.
+//! A suspended context is a stack pointer: the callee-saved registers and the return address are on its stack; and the segment bases
+//! of user mode, which stay in the processor while a thread does (`segments`).
 //! Extended (floating-point) state is not touched here: `fpu` saves and restores it.
 
 use core::arch::{asm, naked_asm};
 use core::mem::offset_of;
 
 use super::percpu::CpuArea;
+pub use super::segments::{segment_bases, set_segment_bases};
 pub use super::stacks::KernelStack;
-use super::{interrupts, percpu};
+use super::{interrupts, percpu, segments};
+use crate::context::SegmentBases;
 
 /// What [`set_current`] noted last on this CPU; null before the first time. In one instruction, so that a thread which
 /// finds itself here is right even if it is moved to another CPU meanwhile.
@@ -60,6 +63,7 @@ pub fn set_own_part(part: *const ()) {
 #[repr(C)]
 pub struct KernelContext {
     stack_pointer: usize,
+    bases: SegmentBases,
 }
 
 /// What [`switch`] leaves on a stack, lowest address first.
@@ -77,7 +81,7 @@ struct InitialFrame {
 }
 
 impl KernelContext {
-    /// A context that, switched to, calls `entry(argument)` on `stack`, with interrupts off.
+    /// A context that, switched to, calls `entry(argument)` on `stack`, with interrupts off and both segment bases zero.
     ///
     /// The stack must outlive the context, and nothing else may use it.
     #[must_use]
@@ -95,13 +99,13 @@ impl KernelContext {
         };
         // SAFETY: within the stack, which nobody runs on yet; the address is 8-byte aligned.
         unsafe { (stack_pointer as *mut InitialFrame).write(frame) };
-        Self { stack_pointer }
+        Self { stack_pointer, bases: SegmentBases { fs: 0, gs: 0 } }
     }
 
     /// The context of what runs already: filled in when it is switched away from.
     #[must_use]
     pub const fn running() -> Self {
-        Self { stack_pointer: 0 }
+        Self { stack_pointer: 0, bases: SegmentBases { fs: 0, gs: 0 } }
     }
 }
 
@@ -119,7 +123,10 @@ extern "C" fn start() {
 pub unsafe fn switch(previous: *mut KernelContext, next: *const KernelContext) {
     debug_assert!(!interrupts::enabled(), "switching stacks with interrupts on");
     // SAFETY: by this function's contract.
-    unsafe { switch_stacks(previous, next) };
+    unsafe {
+        (*previous).bases = segments::exchange((*next).bases);
+        switch_stacks(previous, next);
+    }
 }
 
 #[unsafe(naked)]

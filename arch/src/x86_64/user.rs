@@ -12,10 +12,9 @@ use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
 use x86_64::registers::control::Cr2;
-use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 
 use super::percpu::{CpuArea, TSS_RSP0};
-use super::{cpuid, descriptors, faults, interrupts, traps};
+use super::{descriptors, faults, interrupts, traps};
 use crate::addr::VirtAddr;
 use crate::context::{Exit, UserContext};
 
@@ -174,8 +173,8 @@ pub struct RawExit {
 
 /// Runs user mode from `context` until something ends it, and says what.
 ///
-/// Called and returns with interrupts off; the address space is the current one. The registers, including the
-/// FS and GS bases, are loaded from `context` and stored back there.
+/// Called and returns with interrupts off; the address space is the current one. The registers are loaded from `context` and
+/// stored back there; the segment bases are in the processor (`thread::switch`).
 #[inline]
 pub fn enter_user(context: &mut UserContext) -> RawExit {
     debug_assert!(!interrupts::enabled(), "entering user mode with interrupts on");
@@ -185,7 +184,6 @@ pub fn enter_user(context: &mut UserContext) -> RawExit {
         // IRET to such an address would fault in kernel mode; in user mode it is a general protection fault.
         return RawExit { vector: 13, error_code: 0 };
     }
-    load_bases(context);
     let (vector, error_code): (u64, u64);
     // SAFETY: the flags are forced above and RIP is canonical; user mode runs with the user's rights only, and every way
     // out of it comes back here. RBX and RBP, which cannot be named as lost, are kept on the stack.
@@ -206,7 +204,6 @@ pub fn enter_user(context: &mut UserContext) -> RawExit {
             out("r12") _, out("r13") _, out("r14") _, out("r15") _,
         );
     }
-    store_bases(context);
     RawExit { vector, error_code }
 }
 
@@ -245,40 +242,5 @@ fn decode_trap(vector: u8, error_code: u64) -> Exit {
         }
     } else {
         Exit::Exception { vector, error_code }
-    }
-}
-
-/// Both bases are user addresses, or what the processor had before: canonical, as the instructions demand.
-#[inline(always)]
-fn load_bases(context: &UserContext) {
-    if cpuid::has_fsgsbase() {
-        // SAFETY: FSGSBASE is enabled; interrupts are off between the two swaps, and NMIs do not trust GS.
-        unsafe {
-            asm!(
-                "wrfsbase {fs}", "swapgs", "wrgsbase {gs}", "swapgs",
-                fs = in(reg) context.fs_base, gs = in(reg) context.gs_base,
-                options(nostack, preserves_flags)
-            );
-        }
-    } else {
-        FsBase::write(x86_64::VirtAddr::new_truncate(context.fs_base));
-        KernelGsBase::write(x86_64::VirtAddr::new_truncate(context.gs_base));
-    }
-}
-
-#[inline(always)]
-fn store_bases(context: &mut UserContext) {
-    if cpuid::has_fsgsbase() {
-        // SAFETY: as in `load_bases`.
-        unsafe {
-            asm!(
-                "rdfsbase {fs}", "swapgs", "rdgsbase {gs}", "swapgs",
-                fs = out(reg) context.fs_base, gs = out(reg) context.gs_base,
-                options(nostack, preserves_flags)
-            );
-        }
-    } else {
-        context.fs_base = FsBase::read().as_u64();
-        context.gs_base = KernelGsBase::read().as_u64();
     }
 }

@@ -11,6 +11,7 @@
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU8, Ordering};
 
+pub use super::user_value::{frame_to_user, value_from_user, value_to_user};
 use crate::addr::UserAddr;
 use crate::error::UserFault;
 

@@ -169,8 +169,8 @@ fn registers(thread: &ThreadRecord) -> [u64; 27] {
         c.rflags,
         c.rsp,
         STACK_SELECTOR,
-        c.fs_base,
-        c.gs_base,
+        thread.bases.fs,
+        thread.bases.gs,
         0,
         0,
         0,
@@ -197,12 +197,15 @@ fn note(out: &mut Vec<u8>, name: &[u8], kind: u32, content: &[u8]) -> Result<()>
 
 #[cfg(test)]
 mod tests {
+    use arch::context::SegmentBases;
+
     use super::*;
 
     fn thread(tid: u32) -> ThreadRecord {
         ThreadRecord {
             tid,
-            context: UserContext { rip: 0x40_1000, rsp: 0x7000, fs_base: 5, ..Default::default() },
+            context: UserContext { rip: 0x40_1000, rsp: 0x7000, ..Default::default() },
+            bases: SegmentBases { fs: 5, gs: 0 },
             system_call: u64::MAX,
             extended: vec![0; 832],
             pending: 2,

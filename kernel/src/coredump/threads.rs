@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use arch::context::UserContext;
+use arch::context::{SegmentBases, UserContext};
 use arch::fpu;
 use arch::time::Nanos;
 
@@ -17,6 +17,8 @@ pub struct ThreadRecord {
     pub tid: u32,
     /// The general registers.
     pub context: UserContext,
+    /// The segment bases.
+    pub bases: SegmentBases,
     /// `orig_rax`: the number of the system call that it was in, or -1.
     pub system_call: u64,
     /// The XSAVE image in the standard form (FXSAVE where there is nothing more).
@@ -43,7 +45,7 @@ impl ThreadRecord {
         let mut extended = Vec::new();
         extended.try_reserve_exact(fpu::layout().size).map_err(|_| Errno::ENOMEM)?;
         thread.scheduling.with_extended_state(|state| extended.extend_from_slice(state.bytes()));
-        let mut context = *registers.context;
+        let (mut context, bases) = (*registers.context, arch::thread::segment_bases());
         let mut system_call = NO_SYSTEM_CALL;
         if let Some(call) = registers.interrupted {
             system_call = call.number;
@@ -55,6 +57,6 @@ impl ThreadRecord {
         drop(state);
         let Usage { user, system, .. } = Usage::of_thread(thread);
         let tid = thread.tid().as_u32();
-        Ok(Self { tid, context, system_call, extended, pending, blocked, user, system })
+        Ok(Self { tid, context, bases, system_call, extended, pending, blocked, user, system })
     }
 }

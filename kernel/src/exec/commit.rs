@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use arch::context::UserContext;
+use arch::context::{SegmentBases, UserContext};
 
 use super::load::Loaded;
 use crate::errno::Result;
@@ -22,6 +22,7 @@ pub fn commit(thread: &Arc<Thread>, loaded: Loaded) -> Result<UserContext> {
     let Loaded { space, image, entry, stack_pointer, name, credentials, privileges } = loaded;
     let program = NewProgram { space, image, name: Name::new(&name), credentials, privileges };
     task::replace_image(thread, program);
+    arch::thread::set_segment_bases(SegmentBases::default());
     Ok(UserContext { rip: entry, rsp: stack_pointer, rflags: FLAGS, ..UserContext::default() })
 }
 

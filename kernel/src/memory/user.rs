@@ -12,6 +12,7 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 use arch::addr::{PAGE_SIZE, UserAddr};
+use arch::context::UserContext;
 use linux_raw_sys::general::PATH_MAX;
 
 use crate::errno::{Errno, Result};
@@ -35,7 +36,7 @@ macro_rules! plain_data {
     };
 }
 
-plain_data!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize);
+plain_data!(u8, i8, u16, i16, u32, i32, u64, i64, usize, isize, UserContext);
 
 // SAFETY: an array of plain values is plain.
 unsafe impl<T: Plain, const N: usize> Plain for [T; N] {}
@@ -80,6 +81,23 @@ pub fn read_bytes(address: UserAddr, buffer: &mut [u8]) -> Result<()> {
 pub fn write_bytes(address: UserAddr, bytes: &[u8]) -> Result<()> {
     // SAFETY: `bytes` is valid for reads of its length.
     unsafe { arch::user_copy::to_user(address, bytes.as_ptr(), bytes.len()) }
+        .map_err(|_| Errno::EFAULT)
+}
+
+/// Writes `front`, `registers` and `back`, one after another, to `address`.
+///
+/// # Errors
+/// `EFAULT` if not all of it can be written.
+#[inline]
+pub fn write_around_registers<F: Plain, B: Plain>(
+    address: UserAddr,
+    front: &F,
+    registers: &UserContext,
+    back: &B,
+) -> Result<()> {
+    const { assert!(size_of::<F>().is_multiple_of(8) && size_of::<B>().is_multiple_of(8)) };
+    // SAFETY: whole words, and plain types have no padding.
+    unsafe { arch::user_copy::frame_to_user(address, front, registers, back) }
         .map_err(|_| Errno::EFAULT)
 }
 
@@ -194,13 +212,22 @@ impl<T: Plain> UserPtr<T> {
     /// # Errors
     /// `EFAULT`.
     pub fn read(self) -> Result<T> {
-        let mut value = MaybeUninit::<T>::uninit();
-        let bytes = value.as_mut_ptr().cast::<u8>();
-        // SAFETY: `value` is valid for writes of its size.
-        unsafe { arch::user_copy::from_user(bytes, self.address, size_of::<T>()) }
+        let mut place = MaybeUninit::uninit();
+        self.read_to(&mut place).copied()
+    }
+
+    /// The value that it points at, left in `place`: a large one is not moved again.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    #[inline]
+    pub fn read_to(self, place: &mut MaybeUninit<T>) -> Result<&T> {
+        let bytes = place.as_mut_ptr().cast::<u8>();
+        // SAFETY: `place` is valid for writes of its size.
+        unsafe { arch::user_copy::value_from_user(bytes, self.address, size_of::<T>()) }
             .map_err(|_| Errno::EFAULT)?;
         // SAFETY: all of it was written, and every pattern of bytes is a valid `T`.
-        Ok(unsafe { value.assume_init() })
+        Ok(unsafe { place.assume_init_ref() })
     }
 
     /// Stores `value` where it points.
@@ -208,7 +235,10 @@ impl<T: Plain> UserPtr<T> {
     /// # Errors
     /// `EFAULT`.
     pub fn write(self, value: &T) -> Result<()> {
-        write_bytes(self.address, bytes_of(value))
+        let bytes = core::ptr::from_ref(value).cast();
+        // SAFETY: `value` is valid for reads of its size, and a plain type has no padding.
+        unsafe { arch::user_copy::value_to_user(self.address, bytes, size_of::<T>()) }
+            .map_err(|_| Errno::EFAULT)
     }
 
     /// Stores `value` unless the pointer is `NULL`.

@@ -5,23 +5,25 @@
 //! the process, and one for SIGSEGV itself its end; a frame that sigreturn cannot use is a SIGSEGV too.
 
 use alloc::sync::Arc;
+use core::mem::MaybeUninit;
 
 use arch::addr::{UserAddr, VirtAddr};
 use arch::context::UserContext;
 use arch::fpu;
+use spin::Lazy;
 
 use super::action::{Action, ActionFlags};
 use super::altstack::AlternateStack;
-use super::frame::build::{FaultRecord, Request, Start, build};
-use super::frame::extended::{self, Extent, Software};
+use super::frame::build::{Destination, FaultRecord, Request, Start, build};
+use super::frame::extended::{self, Extent, Software, Tags};
 use super::frame::parse::restore;
-use super::frame::{ExtendedLayout, Head};
+use super::frame::{Back, ExtendedLayout, Front, Head};
 use super::info::SignalInfo;
 use super::number::{Signal, SignalSet};
 use super::state::ProcessSignals;
 use super::{mask, send};
 use crate::errno::{Errno, Result};
-use crate::memory::user::{self, UserPtr};
+use crate::memory::user::{self, Plain, UserPtr};
 use crate::task::Thread;
 
 /// What the start of a handler changes of its thread, as it was: what the frame holds for sigreturn.
@@ -77,6 +79,7 @@ impl Interruption {
             stack: &self.stack,
             context,
             layout: layout(),
+            tags: &TAGS,
             fault: self.fault,
         };
         match write_frame(&request) {
@@ -110,13 +113,35 @@ impl Interruption {
 /// `EFAULT`: the signal cannot be delivered.
 fn write_frame(request: &Request<'_>) -> Result<Start> {
     let frame = build(request).ok_or(Errno::EFAULT)?;
-    frame.write(|address, bytes| {
-        user::write_bytes(UserAddr::try_new(address).ok_or(Errno::EFAULT)?, bytes)
-    })?;
+    frame.write(&mut UserStack)?;
     let image = UserAddr::try_new(frame.image_address).ok_or(Errno::EFAULT)?;
     fpu::save_to_user(image).map_err(|_| Errno::EFAULT)?;
     fpu::reset();
     Ok(frame.start())
+}
+
+/// The stack of the calling thread.
+struct UserStack;
+
+impl Destination for UserStack {
+    type Error = Errno;
+
+    #[inline]
+    fn put<T: Plain>(&mut self, address: u64, value: &T) -> Result<()> {
+        UserPtr::new(UserAddr::try_new(address).ok_or(Errno::EFAULT)?).write(value)
+    }
+
+    #[inline]
+    fn put_head(
+        &mut self,
+        address: u64,
+        front: &Front,
+        registers: &UserContext,
+        back: &Back,
+    ) -> Result<()> {
+        let address = UserAddr::try_new(address).ok_or(Errno::EFAULT)?;
+        user::write_around_registers(address, front, registers, back)
+    }
 }
 
 /// rt_sigreturn(2): takes back what the frame at the stack pointer holds. The value is what `rax` gets.
@@ -135,8 +160,9 @@ pub(super) fn sigreturn(thread: &Arc<Thread>, context: &mut UserContext) -> u64 
 fn restore_frame(thread: &Thread, context: &mut UserContext) -> Result<()> {
     // The handler's `ret` has taken the return address off the stack.
     let address = context.rsp.checked_sub(8).and_then(UserAddr::try_new).ok_or(Errno::EFAULT)?;
-    let head = UserPtr::<Head>::new(address).read()?;
-    let saved = restore(&head, context);
+    let mut head = MaybeUninit::uninit();
+    let head = UserPtr::<Head>::new(address).read_to(&mut head)?;
+    let saved = restore(head, context);
     let restored = restore_extended(saved.image_address);
     let mut state = thread.process().signals();
     mask::set(&mut state, thread, saved.mask);
@@ -177,6 +203,9 @@ fn extent_of(image: UserAddr) -> Result<Extent> {
         _ => Ok(extent),
     }
 }
+
+/// The same for all images, as their format is.
+static TAGS: Lazy<Tags> = Lazy::new(|| Tags::new(&layout()));
 
 fn layout() -> ExtendedLayout {
     let fpu::Layout { size, features } = fpu::layout();

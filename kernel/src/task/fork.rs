@@ -236,7 +236,7 @@ fn make_thread(
     if has(CloneFlags::CHILD_CLEARTID) {
         child.set_clear_child_tid(request.child_tid);
     }
-    let mut context = *registers;
+    let (mut context, mut bases) = (*registers, arch::thread::segment_bases());
     context.rax = 0;
     if request.stack != 0 {
         context.rsp = request.stack;
@@ -245,10 +245,10 @@ fn make_thread(
         if UserAddr::try_new(request.thread_pointer).is_none() {
             return Err(Errno::EPERM);
         }
-        context.fs_base = request.thread_pointer;
+        bases.fs = request.thread_pointer;
     }
     let store_id = has(CloneFlags::CHILD_SETTID).then_some(request.child_tid);
-    child.set_start(Start::Forked { context, store_id });
+    child.set_start(Start::Forked { context, bases, store_id });
     Ok(child)
 }
 

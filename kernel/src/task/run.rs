@@ -19,7 +19,7 @@ use core::convert::Infallible;
 use core::ops::ControlFlow;
 
 use arch::addr::UserAddr;
-use arch::context::{Exit, UserContext};
+use arch::context::{Exit, SegmentBases, UserContext};
 use arch::{enter_user, interrupts};
 
 use super::current;
@@ -41,6 +41,8 @@ pub(crate) enum Start {
     Forked {
         /// Its registers.
         context: UserContext,
+        /// Its segment bases.
+        bases: SegmentBases,
         /// Where to store its id (`CLONE_CHILD_SETTID`).
         store_id: Option<u64>,
     },
@@ -58,7 +60,8 @@ pub(super) fn start() -> ! {
 fn begin_and_live() -> Ending {
     let thread = current().to_arc();
     let context = match thread.take_start() {
-        Some(Start::Forked { context, store_id }) => {
+        Some(Start::Forked { context, bases, store_id }) => {
+            arch::thread::set_segment_bases(bases);
             if let Some(address) = store_id.and_then(UserAddr::try_new) {
                 // An address that faults is the program's own mistake.
                 let _stored = UserPtr::new(address).write(&thread.tid().as_u32());

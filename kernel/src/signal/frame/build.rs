@@ -4,9 +4,10 @@ use arch::context::UserContext;
 
 use super::extended::{self, Tags};
 use super::{
-    CLEARED_FLAGS, CONTEXT, CONTEXT_EXTENDED, CONTEXT_FLAGS, ExtendedLayout, FRAME_SIZE, Head, INFO,
+    Back, CLEARED_FLAGS, CONTEXT, CONTEXT_EXTENDED, CONTEXT_FLAGS, ExtendedLayout, FRAME_SIZE,
+    Front, INFO,
 };
-use crate::memory::user::bytes_of;
+use crate::memory::user::Plain;
 use crate::signal::action::{Action, ActionFlags, Handler};
 use crate::signal::altstack::AlternateStack;
 use crate::signal::info::SignalInfo;
@@ -48,8 +49,39 @@ pub struct Request<'a> {
     pub context: &'a UserContext,
     /// The format of the extended state that sigreturn restores.
     pub layout: ExtendedLayout,
+    /// What marks an image of that format.
+    pub tags: &'a Tags,
     /// The thread's last fault.
     pub fault: FaultRecord,
+}
+
+/// Where a frame is written to.
+pub trait Destination {
+    /// What may go wrong.
+    type Error;
+
+    /// Stores `value` at `address`.
+    ///
+    /// # Errors
+    /// If it cannot be stored.
+    fn put<T: Plain>(&mut self, address: u64, value: &T) -> Result<(), Self::Error>;
+
+    /// Stores the parts of a [`Head`](super::Head) one after another, from `address` on.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    fn put_head(
+        &mut self,
+        address: u64,
+        front: &Front,
+        registers: &UserContext,
+        back: &Back,
+    ) -> Result<(), Self::Error> {
+        let after_front = address + size_of::<Front>() as u64;
+        self.put(address, front)?;
+        self.put(after_front, registers)?;
+        self.put(after_front + size_of::<UserContext>() as u64, back)
+    }
 }
 
 /// A frame that has found its place on the user stack.
@@ -78,31 +110,33 @@ pub fn build<'a>(request: &'a Request<'a>) -> Option<Frame<'a>> {
 }
 
 impl Frame<'_> {
-    /// Hands each piece of the frame, with its address, to `write`.
+    /// Puts the frame into `memory`, but for the registers' image.
     ///
     /// # Errors
-    /// Those of `write`.
+    /// Those of `memory`.
     #[inline]
-    pub fn write<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub fn write<M: Destination>(&self, memory: &mut M) -> Result<(), M::Error> {
         if !self.request.layout.is_legacy() {
-            Tags::new(&self.request.layout).write(self.image_address, &mut write)?;
+            self.request.tags.write(self.image_address, memory)?;
         }
         if self.request.action.flags.contains(ActionFlags::SIGINFO) {
-            write(self.address + INFO as u64, &self.request.info.to_bytes())?;
+            memory.put(self.address + INFO as u64, &self.request.info.to_bytes())?;
         }
-        write(self.address, bytes_of(&self.head()))
+        let (front, back) = self.around_registers();
+        memory.put_head(self.address, &front, self.request.context, &back)
     }
 
     #[inline]
-    fn head(&self) -> Head {
+    fn around_registers(&self) -> (Front, Back) {
         let request = self.request;
         let extended = if request.layout.is_legacy() { 0 } else { CONTEXT_EXTENDED };
-        Head {
+        let front = Front {
             restorer: request.action.restorer,
             flags: CONTEXT_FLAGS | extended,
             link: 0,
             stack: request.stack.saved().to_words(),
-            registers: registers(request.context),
+        };
+        let back = Back {
             selectors: CODE_SELECTOR | STACK_SELECTOR << 48,
             error_code: request.fault.error_code,
             trap_number: request.fault.vector,
@@ -111,7 +145,8 @@ impl Frame<'_> {
             image_address: self.image_address,
             reserved: [0; 8],
             mask: request.mask.bits(),
-        }
+        };
+        (front, back)
     }
 
     /// The registers with which the handler starts: `handler(signal, info, context)`, called with the frame as its stack.
@@ -160,14 +195,4 @@ fn place(request: &Request<'_>) -> Option<(u64, u64)> {
     // As after a call: 8 below a multiple of 16, where the return address lies.
     let address = (image.checked_sub(FRAME_SIZE as u64)? & !15).checked_sub(8)?;
     (!on_stack || request.stack.contains(address)).then_some((address, image))
-}
-
-/// The registers in the order of `struct sigcontext_64`.
-#[inline]
-fn registers(context: &UserContext) -> [u64; super::REGISTER_COUNT] {
-    let c = context;
-    [
-        c.r8, c.r9, c.r10, c.r11, c.r12, c.r13, c.r14, c.r15, c.rdi, c.rsi, c.rbp, c.rbx, c.rdx,
-        c.rax, c.rcx, c.rsp, c.rip, c.rflags,
-    ]
 }

@@ -8,9 +8,10 @@ use core::mem::offset_of;
 use arch::context::UserContext;
 use arch::fpu;
 
-use super::build::{FaultRecord, Request, build};
-use super::extended::SOFTWARE;
+use super::build::{Destination, FaultRecord, Request, build};
+use super::extended::{SOFTWARE, Tags};
 use super::*;
+use crate::memory::user::{Plain, bytes_of};
 use crate::signal::action::Action;
 use crate::signal::altstack::AlternateStack;
 use crate::signal::info::{Code, SignalInfo};
@@ -21,10 +22,10 @@ const CAPTURES: [&str; 2] =
     [include_str!("captured/linux-host.txt"), include_str!("captured/linux-6.1-qemu.txt")];
 
 const REGISTERS: usize = offset_of!(Head, registers);
-const EXTENDED_ADDRESS: usize = offset_of!(Head, image_address);
+const EXTENDED_ADDRESS: usize = offset_of!(Head, back.image_address);
 /// The eight reserved words of `sigcontext`, which Linux leaves as it finds them.
 const UNWRITTEN: core::ops::Range<usize> =
-    offset_of!(Head, reserved)..offset_of!(Head, reserved) + 64;
+    offset_of!(Head, back.reserved)..offset_of!(Head, back.reserved) + 64;
 
 /// The bitmap of the components present in an XSAVE image: the first word of its header.
 const PRESENT: usize = 512;
@@ -121,6 +122,28 @@ impl<'a> Case<'a> {
     }
 }
 
+/// Head and image of a frame, apart from each other.
+struct Parts<'a> {
+    start: u64,
+    head: &'a mut [u8],
+    image_address: u64,
+    extended: &'a mut [u8],
+}
+
+impl Destination for Parts<'_> {
+    type Error = Infallible;
+
+    fn put<T: Plain>(&mut self, address: u64, value: &T) -> Result<(), Infallible> {
+        let (target, at) = match address.checked_sub(self.image_address) {
+            Some(at) => (&mut *self.extended, at),
+            None => (&mut *self.head, address - self.start),
+        };
+        let bytes = bytes_of(value);
+        target[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// The pieces that `case` was made from, and what is made of them: head and image.
 fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
     let image = case.bytes("image");
@@ -142,6 +165,7 @@ fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
         stack: &stack,
         context: &context,
         layout,
+        tags: &Tags::new(&layout),
         fault: case.fault(),
     };
     let frame = build(&request).expect("there was room");
@@ -149,15 +173,9 @@ fn rebuild(case: &Case<'_>) -> (u64, Vec<u8>, Vec<u8>) {
     frame.start().apply(&mut handler);
     let image_address = get(&case.bytes("head"), EXTENDED_ADDRESS);
     let (mut head, mut extended) = (vec![0; FRAME_SIZE], vec![0; case.bytes("image").len()]);
-    let Ok(()) = frame.write(|address, bytes| {
-        let (target, at) = if address >= image_address {
-            (&mut extended, address - image_address)
-        } else {
-            (&mut head, address - handler.rsp)
-        };
-        target[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
-        Ok::<(), Infallible>(())
-    });
+    let mut memory =
+        Parts { image_address, start: handler.rsp, head: &mut head, extended: &mut extended };
+    let Ok(()) = frame.write(&mut memory);
     save_extended(&mut extended, &image, &layout);
     (handler.rsp, head, extended)
 }

@@ -4,8 +4,8 @@
 //! to 575 are the header with the bitmap of the components present; then come the components. The registers themselves
 //! go between the processor and user memory without a copy (`arch::fpu`), so all that is made here is software's.
 
+use super::build::Destination;
 use super::{ExtendedLayout, FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2};
-use crate::memory::user::bytes_of;
 use crate::plain_data;
 
 /// Bytes of the legacy area.
@@ -50,8 +50,8 @@ pub fn written_size(layout: &ExtendedLayout) -> usize {
 
 impl Tags {
     /// The tags of an image in the format `layout`, which is more than the legacy area.
-    #[inline]
-    pub(super) fn new(layout: &ExtendedLayout) -> Self {
+    #[must_use]
+    pub fn new(layout: &ExtendedLayout) -> Self {
         let software = Software {
             magic: FP_XSTATE_MAGIC1,
             extended_size: written_size(layout) as u32,
@@ -62,15 +62,11 @@ impl Tags {
         Self { software, header: [0; HEADER_SIZE / 8] }
     }
 
-    /// Hands each piece with its address to `write`, for an image at `image`: before the registers are saved.
+    /// Puts the tags into `memory`, for an image at `image`: before the registers are saved.
     #[inline]
-    pub(super) fn write<E>(
-        &self,
-        image: u64,
-        write: &mut impl FnMut(u64, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        write(image + SOFTWARE as u64, bytes_of(self))?;
-        write(image + u64::from(self.software.size), bytes_of(&FP_XSTATE_MAGIC2))
+    pub(super) fn write<M: Destination>(&self, image: u64, memory: &mut M) -> Result<(), M::Error> {
+        memory.put(image + SOFTWARE as u64, self)?;
+        memory.put(image + u64::from(self.software.size), &FP_XSTATE_MAGIC2)
     }
 }
 

@@ -19,22 +19,34 @@ pub mod parse;
 
 use core::mem::offset_of;
 
-use crate::plain_data;
+use arch::context::UserContext;
 
-/// The general registers, the instruction pointer and the flags: 18 words.
-const REGISTER_COUNT: usize = 18;
+use crate::plain_data;
 
 /// The frame up to its `siginfo_t`: the return address and the `ucontext`, word for word.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Head {
+    front: Front,
+    registers: UserContext,
+    back: Back,
+}
+
+/// What comes before the registers.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Front {
     restorer: u64,
     flags: u64,
     link: u64,
     /// A `stack_t`.
     stack: [u64; 3],
-    /// In the order of `struct sigcontext_64`.
-    registers: [u64; REGISTER_COUNT],
+}
+
+/// What comes after them.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Back {
     selectors: u64,
     error_code: u64,
     trap_number: u64,
@@ -46,16 +58,18 @@ pub struct Head {
     mask: u64,
 }
 
-plain_data!(Head);
+plain_data!(Head, Front, Back);
 
 /// Where the `ucontext` starts.
-const CONTEXT: usize = offset_of!(Head, flags);
+const CONTEXT: usize = offset_of!(Head, front.flags);
 /// Where the `siginfo_t` starts: the end of the `ucontext`.
 const INFO: usize = size_of::<Head>();
 /// Bytes of the frame without the extended state.
 pub const FRAME_SIZE: usize = INFO + super::info::INFO_SIZE;
 
 const _: () = assert!(CONTEXT == 8 && FRAME_SIZE == 440 && INFO == 312);
+const _: () =
+    assert!(size_of::<UserContext>() == 18 * 8, "the registers of `struct sigcontext_64`");
 
 /// `uc_flags`: `UC_SIGCONTEXT_SS` and `UC_STRICT_RESTORE_SS` (`asm/ucontext.h`): the stack selector is saved, and
 /// restored strictly.
