@@ -145,11 +145,13 @@ impl WaitQueue {
     }
 
     /// Wakes every waiting thread and notifies every observer.
+    #[inline]
     pub fn wake_all(&self) {
         self.wake(usize::MAX);
     }
 
     /// Wakes up to `count` waiting threads and notifies every observer.
+    #[inline]
     pub fn wake(&self, count: usize) {
         // Pairs with the fence in `join` and `register`: the waker made the condition true, then looks for waiters;
         // the waiter registers, then looks at the condition.
@@ -157,6 +159,10 @@ impl WaitQueue {
         if self.population.load(Ordering::Relaxed) == 0 {
             return;
         }
+        self.wake_present(count);
+    }
+
+    fn wake_present(&self, count: usize) {
         self.wake_waiters(count);
         self.observers.notify();
     }

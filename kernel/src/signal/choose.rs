@@ -27,15 +27,17 @@ pub fn next(
     faults: SignalSet,
     blocked: SignalSet,
 ) -> Option<(Signal, Source)> {
-    let faults = thread.intersection(faults).intersection(SignalSet::SYNCHRONOUS);
-    first(faults.difference(blocked))
-        .or_else(|| first(thread.difference(blocked)))
-        .map(|signal| (signal, Source::Thread))
-        .or_else(|| Some((first(process.difference(blocked))?, Source::Process)))
+    let own = thread.difference(blocked);
+    if own.is_empty() {
+        return Some((first(process.difference(blocked))?, Source::Process));
+    }
+    let faults = own.intersection(faults).intersection(SignalSet::SYNCHRONOUS);
+    Some((faults.lowest().or_else(|| first(own))?, Source::Thread))
 }
 
 fn first(set: SignalSet) -> Option<Signal> {
-    set.intersection(SignalSet::SYNCHRONOUS).lowest().or_else(|| set.lowest())
+    let synchronous = set.intersection(SignalSet::SYNCHRONOUS);
+    if synchronous.is_empty() { set.lowest() } else { synchronous.lowest() }
 }
 
 /// What becomes of a signal that was picked.

@@ -29,26 +29,27 @@ impl Drop for Occurrence {
 }
 
 /// Whose allowance an occurrence is charged to, and how much there is.
-#[derive(Clone, Debug)]
-pub enum Charge {
+#[derive(Clone, Copy, Debug)]
+pub enum Charge<'a> {
     /// Counted, up to the limit.
-    Limited(Arc<Account>, u64),
+    Limited(&'a Arc<Account>, u64),
     /// Counted, past any limit: what the kernel raises itself.
-    Unlimited(Arc<Account>),
+    Unlimited(&'a Arc<Account>),
     /// Not counted.
     Nobody,
 }
 
-impl Charge {
+impl Charge<'_> {
+    #[inline(always)]
     fn take(self) -> Result<Option<Arc<Account>>> {
         match self {
             Self::Limited(account, limit) => {
                 account.add_signal(limit)?;
-                Ok(Some(account))
+                Ok(Some(account.clone()))
             }
             Self::Unlimited(account) => {
-                account.add_signal(u64::MAX)?;
-                Ok(Some(account))
+                account.add_signal_past_limit();
+                Ok(Some(account.clone()))
             }
             Self::Nobody => Ok(None),
         }
@@ -66,13 +67,17 @@ struct Queue {
 #[derive(Debug, Default)]
 pub struct PendingSignals {
     set: SignalSet,
-    /// At most one per number; made at a number's first use.
+    /// An occurrence that comes before those in the queue of its number. Most signals are taken before the next one comes,
+    /// and go no further than here.
+    first: Option<(Signal, Occurrence)>,
+    /// At most one per number; made when a number first needs it.
     queues: Vec<Queue>,
 }
 
 impl PendingSignals {
     /// Which signals are pending.
     #[must_use]
+    #[inline]
     pub fn set(&self) -> SignalSet {
         self.set
     }
@@ -82,7 +87,8 @@ impl PendingSignals {
     /// # Errors
     /// `EAGAIN` when there is no memory or allowance for the information; the signal is then not pending because
     /// of this call. [`add_without_info`](Self::add_without_info) always works.
-    pub fn add(&mut self, signal: Signal, info: SignalInfo, charge: Charge) -> Result<()> {
+    #[inline]
+    pub fn add(&mut self, signal: Signal, info: &SignalInfo, charge: Charge<'_>) -> Result<()> {
         if !signal.is_real_time() && self.set.contains(signal) {
             return Ok(());
         }
@@ -93,12 +99,23 @@ impl PendingSignals {
     ///
     /// # Errors
     /// As [`add`](Self::add).
-    pub fn append(&mut self, signal: Signal, info: SignalInfo, charge: Charge) -> Result<()> {
+    #[inline]
+    pub fn append(&mut self, signal: Signal, info: &SignalInfo, charge: Charge<'_>) -> Result<()> {
+        if self.first.is_none() && !self.set.contains(signal) {
+            let account = charge.take()?;
+            self.first = Some((signal, Occurrence { info: *info, account }));
+        } else {
+            self.enqueue(signal, info, charge)?;
+        }
+        self.set.insert(signal);
+        Ok(())
+    }
+
+    fn enqueue(&mut self, signal: Signal, info: &SignalInfo, charge: Charge<'_>) -> Result<()> {
         let queue = self.queue(signal)?;
         queue.try_reserve(1).map_err(|_| Errno::EAGAIN)?;
         let account = charge.take()?;
-        queue.push_back(Occurrence { info, account });
-        self.set.insert(signal);
+        queue.push_back(Occurrence { info: *info, account });
         Ok(())
     }
 
@@ -108,8 +125,18 @@ impl PendingSignals {
     }
 
     /// Takes the first occurrence of `signal`, which is pending.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, signal: Signal) -> SignalInfo {
+        if let Some((_, first)) = self.first.take_if(|(number, _)| *number == signal) {
+            if !self.has_queued(signal) {
+                self.set.remove(signal);
+            }
+            return first.info;
+        }
+        self.dequeue(signal)
+    }
+
+    fn dequeue(&mut self, signal: Signal) -> SignalInfo {
         let queue = self.queues.iter_mut().find(|queue| queue.signal == signal);
         let first = queue.and_then(|queue| {
             let first = queue.occurrences.pop_front()?;
@@ -128,9 +155,17 @@ impl PendingSignals {
         }
     }
 
+    fn has_queued(&self, signal: Signal) -> bool {
+        let queue = self.queues.iter().find(|queue| queue.signal == signal);
+        queue.is_some_and(|queue| !queue.occurrences.is_empty())
+    }
+
     /// Whether the first occurrence of `signal` was raised by the kernel.
     #[must_use]
     pub fn is_from_kernel(&self, signal: Signal) -> bool {
+        if let Some((_, first)) = self.first.as_ref().filter(|(number, _)| *number == signal) {
+            return first.info.is_from_kernel();
+        }
         let queue = self.queues.iter().find(|queue| queue.signal == signal);
         queue.and_then(|queue| queue.occurrences.front()).is_some_and(|o| o.info.is_from_kernel())
     }
@@ -148,6 +183,7 @@ impl PendingSignals {
             return;
         }
         self.set = self.set.difference(set);
+        self.first.take_if(|(signal, _)| set.contains(*signal));
         let flushed = |queue: &&mut Queue| set.contains(queue.signal);
         self.queues.iter_mut().filter(flushed).for_each(|queue| queue.occurrences.clear());
     }
@@ -184,7 +220,7 @@ mod tests {
         let mut pending = PendingSignals::default();
         for sender in 1..4 {
             let first = info(Signal::SIGUSR1, sender);
-            assert_eq!(pending.add(Signal::SIGUSR1, first, Charge::Nobody), Ok(()));
+            assert_eq!(pending.add(Signal::SIGUSR1, &first, Charge::Nobody), Ok(()));
         }
         assert_eq!(pending.take(Signal::SIGUSR1).sender(), 1);
         assert!(pending.set().is_empty());
@@ -195,10 +231,10 @@ mod tests {
         let account = Account::of(4_000_002);
         let signal = real_time(40);
         let mut pending = PendingSignals::default();
-        let charge = || Charge::Limited(account.clone(), 2);
-        assert_eq!(pending.add(signal, info(signal, 1), charge()), Ok(()));
-        assert_eq!(pending.add(signal, info(signal, 2), charge()), Ok(()));
-        assert_eq!(pending.add(signal, info(signal, 3), charge()), Err(Errno::EAGAIN));
+        let charge = || Charge::Limited(&account, 2);
+        assert_eq!(pending.add(signal, &info(signal, 1), charge()), Ok(()));
+        assert_eq!(pending.add(signal, &info(signal, 2), charge()), Ok(()));
+        assert_eq!(pending.add(signal, &info(signal, 3), charge()), Err(Errno::EAGAIN));
         assert_eq!(pending.take(signal).sender(), 1);
         assert_eq!(account.signals(), 1);
         drop(pending);
@@ -219,7 +255,7 @@ mod tests {
             let mut pending = PendingSignals::default();
             for &(number, sender) in &sent {
                 let signal = real_time(number);
-                prop_assert!(pending.add(signal, info(signal, sender), Charge::Nobody).is_ok());
+                prop_assert!(pending.add(signal, &info(signal, sender), Charge::Nobody).is_ok());
             }
             for number in 34..38 {
                 let signal = real_time(number);

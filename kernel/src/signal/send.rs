@@ -11,6 +11,8 @@
 //!
 //! Locks: takes the target's signal lock, and inside it the locks of the scheduler.
 
+use alloc::sync::Arc;
+
 use signals::{duty, stop, taker};
 
 use super::action::Handler;
@@ -24,7 +26,7 @@ use crate::coredump::gather;
 use crate::errno::{Errno, Result};
 use crate::task::family::FamilyGuard;
 use crate::task::group::ProcessGroup;
-use crate::task::{CoreFile, ExitStatus, Process, Thread};
+use crate::task::{Account, CoreFile, ExitStatus, Process, Thread};
 use crate::trace::{self, Event};
 
 /// Sends `signal` to a process: any of its threads may take it.
@@ -33,7 +35,7 @@ use crate::trace::{self, Event};
 /// `EAGAIN` when the information of a real-time signal cannot be queued, and its sender used rt_sigqueueinfo(2).
 pub fn to_process(process: &Process, signal: Signal, info: SignalInfo) -> Result<()> {
     let mut state = process.signals();
-    let queued = post(&mut state, None, signal, info);
+    let queued = post(&mut state, None, signal, &info);
     drop(state);
     process.signal_readers().wake_all();
     queued
@@ -46,7 +48,7 @@ pub fn to_process(process: &Process, signal: Signal, info: SignalInfo) -> Result
 pub fn to_thread(thread: &Thread, signal: Signal, info: SignalInfo) -> Result<()> {
     let process = thread.process();
     let mut state = process.signals();
-    let queued = post(&mut state, Some(thread), signal, info);
+    let queued = post(&mut state, Some(thread), signal, &info);
     drop(state);
     process.signal_readers().wake_all();
     queued
@@ -107,7 +109,7 @@ fn force_locked(
     let handled = matches!(action.handler, Handler::Catch(_)) && !own.blocked.contains(signal);
     if handled {
         let charge = Charge::Nobody;
-        if own.pending.add(signal, info, charge).is_err() {
+        if own.pending.add(signal, &info, charge).is_err() {
             own.pending.add_without_info(signal);
         }
     } else {
@@ -152,7 +154,7 @@ fn post(
     state: &mut ProcessSignals,
     target: Option<&Thread>,
     signal: Signal,
-    info: SignalInfo,
+    info: &SignalInfo,
 ) -> Result<()> {
     if state.exit.is_some() {
         if signal == Signal::SIGKILL {
@@ -172,10 +174,11 @@ fn post(
         begin_exit(state, ExitStatus::Killed(signal, CoreFile::Absent));
         return Ok(());
     }
-    let charge = charge(state, signal, &info);
+    let ProcessSignals { key, pending, account, queue_limit, .. } = state;
+    let charge = charge(account, *queue_limit, signal, info);
     let pending = match target {
-        Some(thread) => &mut state.key.rw(&thread.signals).pending,
-        None => &mut state.pending,
+        Some(thread) => &mut key.rw(&thread.signals).pending,
+        None => pending,
     };
     enqueue(pending, signal, info, charge)?;
     taker::wake(state, target, signal);
@@ -190,7 +193,7 @@ fn is_discarded(state: &ProcessSignals, judge: &Thread, signal: Signal, handler:
     if state.of(judge).blocked.contains(signal) {
         return false;
     }
-    let spared = state.protection == Protection::Init && handler == Handler::Default;
+    let spared = state.protection == Protection::Init && matches!(handler, Handler::Default);
     spared || handler.ignores(signal)
 }
 
@@ -206,7 +209,7 @@ fn is_deadly(
     }
     let stopped = state.stop.is_stopped();
     // Whoever is stopped takes nothing else before SIGCONT.
-    handler == Handler::Default
+    matches!(handler, Handler::Default)
         && !stopped
         && state.protection == Protection::None
         && signal.default_action() == DefaultAction::Terminate
@@ -226,12 +229,16 @@ fn taker_is_free(state: &ProcessSignals, target: Option<&Thread>, signal: Signal
 }
 
 /// The kernel's signals and those of kill(2) are queued past the limit, as they carry no more than anybody may send.
-fn charge(state: &ProcessSignals, signal: Signal, info: &SignalInfo) -> Charge {
-    let account = state.account.clone();
+fn charge<'a>(
+    account: &'a Arc<Account>,
+    limit: u64,
+    signal: Signal,
+    info: &SignalInfo,
+) -> Charge<'a> {
     if !signal.is_real_time() && info.code() >= 0 {
         Charge::Unlimited(account)
     } else {
-        Charge::Limited(account, state.queue_limit)
+        Charge::Limited(account, limit)
     }
 }
 
@@ -240,8 +247,8 @@ fn charge(state: &ProcessSignals, signal: Signal, info: &SignalInfo) -> Charge {
 fn enqueue(
     pending: &mut PendingSignals,
     signal: Signal,
-    info: SignalInfo,
-    charge: Charge,
+    info: &SignalInfo,
+    charge: Charge<'_>,
 ) -> Result<()> {
     let must_keep = signal.is_real_time() && info.code() != super::Code::SI_USER;
     match pending.add(signal, info, charge) {
@@ -280,7 +287,7 @@ pub(crate) fn from_timer(
         Some(thread) => &mut state.of_mut(thread).pending,
         None => &mut state.pending,
     };
-    let queued = pending.append(signal, info, Charge::Nobody).is_ok();
+    let queued = pending.append(signal, &info, Charge::Nobody).is_ok();
     if !queued {
         pending.add_without_info(signal);
     }

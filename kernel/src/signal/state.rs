@@ -203,8 +203,10 @@ impl ProcessSignals {
     #[must_use]
     pub(super) fn next_for(&self, thread: &Thread, blocked: SignalSet) -> Option<(Signal, Source)> {
         let own = self.of(thread);
-        let raised = own.pending.set().intersection(SignalSet::SYNCHRONOUS).iter();
-        let faults = raised.filter(|&signal| own.pending.is_from_kernel(signal)).collect();
+        let mut faults = own.pending.set().intersection(SignalSet::SYNCHRONOUS);
+        if !faults.is_empty() {
+            faults = faults.iter().filter(|&signal| own.pending.is_from_kernel(signal)).collect();
+        }
         choose::next(own.pending.set(), self.pending.set(), faults, blocked)
     }
 

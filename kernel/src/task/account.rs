@@ -83,6 +83,12 @@ impl Account {
         add(&self.signals, limit)
     }
 
+    /// Counts a queued signal without limit.
+    #[inline]
+    pub fn add_signal_past_limit(&self) {
+        self.signals.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Forgets a queued signal.
     pub fn remove_signal(&self) {
         self.signals.fetch_sub(1, Ordering::Relaxed);

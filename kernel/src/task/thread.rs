@@ -163,6 +163,9 @@ pub struct Thread {
     /// Written under the process's signal lock.
     attention: AttentionWord,
 
+    /// The real user id in `credentials`, which every kill(2) asks for. Relaxed: only the thread itself changes it.
+    real_user: AtomicU32,
+
     // Touched by the thread itself alone; relaxed.
     clear_child_tid: AtomicU64,
     robust_list: AtomicU64,
@@ -187,6 +190,7 @@ impl Thread {
             process,
             process_link: RBTreeAtomicLink::new(),
             name: SpinLock::new(Rank::THREAD, name),
+            real_user: AtomicU32::new(credentials.user.real),
             credentials: SpinLock::new(Rank::THREAD, credentials),
             files: SpinLock::new(Rank::THREAD, parts.files),
             fs: SpinLock::new(Rank::THREAD, parts.fs),
@@ -271,7 +275,7 @@ impl Thread {
     /// The real user id of whom the thread acts for.
     #[must_use]
     pub fn real_user(&self) -> u32 {
-        self.credentials.lock().user.real
+        self.real_user.load(Ordering::Relaxed)
     }
 
     /// Acts for somebody else from now on.
@@ -279,6 +283,7 @@ impl Thread {
         if self.tid() == self.process.pid().leader() {
             self.process.set_credentials(credentials.clone());
         }
+        self.real_user.store(credentials.user.real, Ordering::Relaxed);
         let former = core::mem::replace(&mut *self.credentials.lock(), credentials);
         drop(former);
     }

@@ -287,6 +287,13 @@ fn exceed_cpu_limit(process: &Process) {
 /// that sends SIGALRM.
 #[inline]
 pub(super) fn note_delivery(process: &Process, info: &mut SignalInfo) {
+    let is_alarm = info.signal_number() == u32::from(Signal::SIGALRM.number());
+    if is_alarm || info.timer_id().is_some() {
+        note_timer(process, info);
+    }
+}
+
+fn note_timer(process: &Process, info: &mut SignalInfo) {
     if info.signal_number() == u32::from(Signal::SIGALRM.number()) {
         process.timers.continue_real_time(process);
     }
