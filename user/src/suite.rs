@@ -12,6 +12,7 @@ mod support;
 
 mod advice;
 mod asynchronous;
+mod core_pipes;
 mod cores;
 mod cow;
 mod cow_calls;
@@ -135,6 +136,7 @@ const AREAS: &[Area] = &[
     frames::AREA,
     extended_state::AREA,
     cores::AREA,
+    core_pipes::AREA,
     large_cores::AREA,
     asynchronous::AREA,
     notifications::AREA,

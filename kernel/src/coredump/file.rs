@@ -28,7 +28,29 @@ const PERMISSIONS: u16 = 0o600;
 /// The bits that a file system must have taken over for that to be so.
 const PERMISSIONS_CHECKED: u16 = 0o677;
 
-/// Writes the core file of `thread`'s process, whose threads stand still, at most `limit` bytes.
+/// Where a core file goes.
+pub(super) enum Output {
+    /// To a file of this limit in bytes.
+    File(Arc<File>, u64),
+    /// To a program, which reads it as it comes.
+    Pipe(Arc<File>),
+}
+
+/// Makes the file that `pattern` names, for at most `limit` bytes.
+///
+/// # Errors
+/// Why it cannot be made.
+pub(super) fn open(thread: &Thread, pattern: &[u8], signal: Signal, limit: u64) -> Result<Output> {
+    let name = with_subject(thread, signal, limit, |subject| {
+        pattern::expand(pattern, subject, pattern::uses_pid())
+    })?;
+    if name.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    Ok(Output::File(create(thread, &name)?, limit))
+}
+
+/// Writes the core file of `thread`'s process, whose threads stand still, to `output`.
 ///
 /// # Errors
 /// Why there is none, not even a part of one.
@@ -37,11 +59,10 @@ pub(super) fn write(
     threads: &[ThreadRecord],
     signal: Signal,
     info: &SignalInfo,
-    limit: u64,
+    output: &Output,
 ) -> Result<()> {
     let process = thread.process();
     let space = process.space().ok_or(Errno::EFAULT)?;
-    let file = create(thread, &name(thread, signal, limit)?)?;
     let filter = Filter::from_bits_truncate(process.core_filter());
     let segments = segments::of_space(thread, &space, filter)?;
     let files = process::files(&space).inspect_err(|errno| {
@@ -58,17 +79,24 @@ pub(super) fn write(
     };
     let head = elf::head(&notes.to_bytes()?, &segments)?;
     let tail = elf::tail(&segments)?;
-    let mut writer = Writer { thread, file: &file, offset: 0, written: 0, limit };
+    let mut writer = Writer { thread, output, offset: 0, written: 0 };
     if let Err(errno) = writer.all(&head, &space, &segments, &tail) {
         crate::log_info!("the core file of process {} is cut off: {errno}", process.pid());
     }
-    // A hole at the end counts as well. A file that cannot have its size set is shorter by zeros.
-    let _resized = file.inode().truncate(writer.offset);
+    if let Output::File(file, _) = output {
+        // A hole at the end counts as well. A file that cannot have its size set is shorter by zeros.
+        let _resized = file.inode().truncate(writer.offset);
+    }
     Ok(())
 }
 
-/// The name of the file.
-fn name(thread: &Thread, signal: Signal, limit: u64) -> Result<Vec<u8>> {
+/// What `make` makes of the facts about `thread`, which dies by `signal`.
+pub(super) fn with_subject<R>(
+    thread: &Thread,
+    signal: Signal,
+    limit: u64,
+    make: impl FnOnce(&pattern::Subject<'_>) -> Result<R>,
+) -> Result<R> {
     let process = thread.process();
     let credentials = thread.credentials();
     let (host, length) = task::host_name();
@@ -92,8 +120,7 @@ fn name(thread: &Thread, signal: Signal, limit: u64) -> Result<Vec<u8>> {
         limit,
         cpu: thread.scheduling.task.cpu().index(),
     };
-    let name = pattern::expand(pattern::current().as_bytes(), &subject, pattern::uses_pid())?;
-    if name.is_empty() { Err(Errno::ENOENT) } else { Ok(name) }
+    make(&subject)
 }
 
 /// Makes the file anew: one that is there already is removed first, as it may be linked, or mapped, elsewhere.
@@ -126,11 +153,11 @@ fn remove(viewer: &Viewer, start: Path, name: &[u8]) {
 /// A file that grows at its end.
 struct Writer<'a> {
     thread: &'a Thread,
-    file: &'a File,
+    output: &'a Output,
+    /// Where the next byte belongs.
     offset: u64,
-    /// Bytes that were written, holes not counted.
+    /// Bytes that were written, holes in a file not counted.
     written: u64,
-    limit: u64,
 }
 
 impl Writer<'_> {
@@ -142,7 +169,7 @@ impl Writer<'_> {
         tail: &[u8],
     ) -> Result<()> {
         self.bytes(&head.bytes)?;
-        self.offset = head.memory_offset;
+        self.skip_to(head.memory_offset)?;
         for segment in segments {
             self.segment(space, segment)?;
         }
@@ -160,11 +187,10 @@ impl Writer<'_> {
         let begin = self.offset;
         for (address, content) in pages(space, start, segment.stored, absent) {
             go_on(self.thread)?;
-            self.offset = begin + (address.as_u64() - segment.start);
+            self.skip_to(begin + (address.as_u64() - segment.start))?;
             self.page(space, address, content)?;
         }
-        self.offset = begin + segment.stored;
-        Ok(())
+        self.skip_to(begin + segment.stored)
     }
 
     /// A page, or a hole where there is none.
@@ -177,21 +203,38 @@ impl Writer<'_> {
         if found {
             return self.bytes(&page);
         }
-        self.offset += PAGE_SIZE as u64;
+        self.skip_to(self.offset + PAGE_SIZE as u64)
+    }
+
+    /// Goes on at `offset`: what is skipped is a hole in a file, and zeros for who reads a pipe.
+    fn skip_to(&mut self, offset: u64) -> Result<()> {
+        if let Output::File(..) = self.output {
+            self.offset = offset;
+            return Ok(());
+        }
+        while self.offset < offset {
+            go_on(self.thread)?;
+            let count = (offset - self.offset).min(PAGE_SIZE as u64) as usize;
+            self.bytes(&[0; PAGE_SIZE][..count])?;
+        }
         Ok(())
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.written += bytes.len() as u64;
-        if self.written > self.limit {
+        if matches!(self.output, Output::File(_, limit) if self.written > *limit) {
             return Err(Errno::EFBIG);
         }
         let mut source = Source::kernel(bytes);
         while source.remaining() > 0 {
-            match self.file.write_at(&mut source, self.offset)? {
-                0 => return Err(Errno::EIO),
-                count => self.offset += count as u64,
+            let count = match self.output {
+                Output::File(file, _) => file.write_at(&mut source, self.offset)?,
+                Output::Pipe(file) => file.write(&mut source)?,
+            };
+            if count == 0 {
+                return Err(Errno::EIO);
             }
+            self.offset += count as u64;
         }
         Ok(())
     }

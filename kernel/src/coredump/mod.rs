@@ -1,7 +1,7 @@
 //! Core files: what a process that dies of a signal like SIGSEGV leaves for a debugger (core(5)).
 //!
 //! [`dump`] is called by the signal loop in place of the end: it brings the process's threads to a halt ([`gather`]),
-//! writes the file as `core_pattern` names it ([`pattern`], [`file`](mod@file)), and lets all of them end. What is in the file is made by pure
+//! writes the file as `core_pattern` names it ([`pattern`], [`file`](mod@file)) or hands it to a program ([`mod@pipe`]), and lets all of them end. What is in the file is made by pure
 //! functions: [`notes`] the registers and what debuggers want to know besides, [`elf`] the headers, [`segments`] which areas
 //! are written.
 //!
@@ -12,6 +12,7 @@ mod file;
 pub(crate) mod gather;
 mod notes;
 pub mod pattern;
+pub mod pipe;
 mod process;
 mod segments;
 mod threads;
@@ -65,7 +66,9 @@ pub fn dump(
     let process = thread.process();
     let without = ExitStatus::Killed(signal, CoreFile::Absent);
     let limit = process.limit(Resource::Core);
-    if process.dumpable() != DUMPABLE || limit < SMALLEST_LIMIT {
+    let pattern = pattern::current();
+    let has_room = limit >= SMALLEST_LIMIT || pattern.command().is_some();
+    if process.dumpable() != DUMPABLE || !has_room {
         return Aftermath::ProcessEnds(without);
     }
     // Names, notes and tables are small allocations; those that grow with the process are made fallibly.
@@ -84,7 +87,18 @@ pub fn dump(
     };
     let outcome = ThreadRecord::of_current(thread, registers)
         .and_then(|record| gathering.records(record))
-        .and_then(|records| file::write(thread, &records, signal, info, limit));
+        .and_then(|records| match pattern.command() {
+            Some(command) => {
+                let reader = pipe::start(thread, command, signal, limit)?;
+                let written = file::write(thread, &records, signal, info, reader.output());
+                reader.finish();
+                written
+            }
+            None => {
+                let output = file::open(thread, pattern.as_bytes(), signal, limit)?;
+                file::write(thread, &records, signal, info, &output)
+            }
+        });
     if let Err(errno) = outcome {
         crate::log_info!("no core file of process {}: {errno}", process.pid());
     }

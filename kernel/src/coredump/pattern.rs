@@ -1,6 +1,7 @@
 //! What a core file is called: `/proc/sys/kernel/core_pattern` and `core_uses_pid` (core(5)).
 //!
-//! [`expand`] is pure. Pipes to programs (patterns that start with `|`) are refused when they are set.
+//! A pattern that starts with `|` names a program and its arguments instead, for `pipe` to start. Pure: [`expand`] and
+//! [`command`].
 
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -36,6 +37,12 @@ impl Pattern {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
+
+    /// What comes after the bar, if core files go to a program.
+    #[must_use]
+    pub fn command(&self) -> Option<&[u8]> {
+        self.as_bytes().strip_prefix(b"|")
+    }
 }
 
 static PATTERN: SpinLock<Option<Pattern>> = SpinLock::new(Rank::LEAF, None);
@@ -49,14 +56,8 @@ pub fn current() -> Pattern {
 
 /// Replaces the pattern.
 ///
-/// # Errors
-/// `EINVAL` for a pipe to a program, which is not supported.
-pub fn set(text: &[u8]) -> Result<()> {
-    if text.first() == Some(&b'|') {
-        return Err(Errno::EINVAL);
-    }
+pub fn set(text: &[u8]) {
     *PATTERN.lock() = Some(Pattern::new(text));
-    Ok(())
 }
 
 /// Whether `.PID` is added to names whose pattern does not ask for it.
@@ -122,6 +123,22 @@ pub fn expand(pattern: &[u8], subject: &Subject<'_>, uses_pid: bool) -> Result<V
         name.number(format_args!(".{}", subject.pid))?;
     }
     Ok(name.0)
+}
+
+/// The words of a pattern for a program: its path and its arguments. They are parted before conversions are made, so that a
+/// name with blanks in it stays one word.
+///
+/// # Errors
+/// `ENOENT` for an empty pattern; `ENOMEM`.
+pub fn command(pattern: &[u8], subject: &Subject<'_>) -> Result<Vec<Vec<u8>>> {
+    let mut words = Vec::new();
+    // What isspace(3) knows.
+    let is_blank = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
+    for word in pattern.split(is_blank).filter(|word| !word.is_empty()) {
+        words.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        words.push(expand(word, subject, false)?);
+    }
+    if words.is_empty() { Err(Errno::ENOENT) } else { Ok(words) }
 }
 
 impl Text {
@@ -221,6 +238,15 @@ mod tests {
     fn a_pattern_ends_with_its_line_and_is_cut_to_size() {
         assert_eq!(Pattern::new(b"core.%p\nrest").as_bytes(), b"core.%p");
         assert_eq!(Pattern::new(&[b'x'; 300]).as_bytes().len(), 127);
-        assert_eq!(set(b"|/bin/cat"), Err(Errno::EINVAL));
+        assert_eq!(Pattern::new(b"|/bin/cat %p\n").command(), Some(&b"/bin/cat %p"[..]));
+        assert_eq!(Pattern::new(b"core").command(), None);
+    }
+
+    #[test]
+    fn a_command_is_parted_before_it_is_converted() {
+        let named = Subject { name: b"two words", ..SUBJECT };
+        let words = command(b"/sbin/x  %p\t%e %%", &named).expect("memory");
+        assert_eq!(words, [&b"/sbin/x"[..], b"42", b"two words", b"%"]);
+        assert_eq!(command(b" ", &SUBJECT), Err(Errno::ENOENT));
     }
 }

@@ -103,7 +103,7 @@ fn execveat(
     }
 }
 
-/// Runs the program at `path` in the first process, which has none yet. Returns its registers.
+/// Runs the program at `path` in the calling thread, whose process the kernel has just made. Returns its registers.
 ///
 /// # Errors
 /// Those of execve.

@@ -70,6 +70,14 @@ impl Pipe {
         self.writable.wait_until(|| (!self.is_full() || !self.has_readers()).then_some(()))
     }
 
+    /// Waits until nobody has the pipe open for reading any more.
+    ///
+    /// # Errors
+    /// `ERESTARTSYS` if a signal ends the wait.
+    pub(crate) fn wait_until_unread(&self) -> Result<()> {
+        self.readable.wait_until(|| (!self.has_readers()).then_some(()))
+    }
+
     /// `EPIPE`, with the signal that goes with it.
     pub(super) fn broken() -> Errno {
         signal::send_to_current(Signal::SIGPIPE);

@@ -21,6 +21,7 @@ pub use buffer::PipeBuffer;
 pub use end::PipeEnd;
 pub use fifo::Fifo;
 pub use syscalls::SYSCALLS;
+pub(crate) use syscalls::{Ends, open};
 
 use crate::errno::{Errno, Result};
 use crate::scheduling::{Mutex, WaitQueue};

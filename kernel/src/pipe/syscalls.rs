@@ -7,11 +7,13 @@ use linux_raw_sys::general as abi;
 use super::splice::{splice, tee};
 use super::{Pipe, PipeEnd};
 use crate::errno::{Errno, Result};
-use crate::fs::{AccessMode, AnonymousInode, AnonymousKind, CloseOnExec, Fd, OpenFlags, Reopen};
+use crate::fs::{
+    AccessMode, AnonymousInode, AnonymousKind, CloseOnExec, Fd, File, OpenFlags, Reopen,
+};
 use crate::memory::user::UserPtr;
 use crate::syscall;
 use crate::syscall::{Caller, Syscall};
-use crate::task::Resource;
+use crate::task::{Credentials, Resource};
 
 /// The system calls of this module.
 pub const SYSCALLS: &[Syscall] = &[
@@ -37,17 +39,32 @@ fn pipe2(caller: &mut Caller<'_>, descriptors: UserPtr<[i32; 2]>, flags: u32) ->
     let limit = caller.thread.process().limit(Resource::OpenFiles);
     let reading = files.reserve(0, limit)?;
     let writing = files.reserve(0, limit)?;
-    let pipe = Pipe::new();
-    let reopen: Weak<Pipe> = Arc::downgrade(&pipe);
-    let reopen: Weak<dyn Reopen> = reopen;
-    let inode =
-        AnonymousInode::new(AnonymousKind::Pipe, &caller.thread.credentials(), Some(reopen));
-    let reader = Arc::new(PipeEnd::new(pipe.clone(), AccessMode::Read));
-    let reader = inode.open_file(reader, flags)?;
-    let writer = Arc::new(PipeEnd::new(pipe, AccessMode::Write));
-    let writer = inode.open_file(writer, flags | OpenFlags::WRITE_ONLY)?;
+    let Ends { reader, writer, .. } = open(&caller.thread.credentials(), flags)?;
     descriptors.write(&[reading.descriptor().0, writing.descriptor().0])?;
     reading.install(reader, close_on_exec)?;
     writing.install(writer, close_on_exec)?;
     Ok(0)
+}
+
+/// A new pipe, and both its ends.
+pub(crate) struct Ends {
+    pub pipe: Arc<Pipe>,
+    pub reader: Arc<File>,
+    pub writer: Arc<File>,
+}
+
+/// A pipe that belongs to whom `credentials` say.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(crate) fn open(credentials: &Credentials, flags: OpenFlags) -> Result<Ends> {
+    let pipe = Pipe::new();
+    let reopen: Weak<Pipe> = Arc::downgrade(&pipe);
+    let reopen: Weak<dyn Reopen> = reopen;
+    let inode = AnonymousInode::new(AnonymousKind::Pipe, credentials, Some(reopen));
+    let reader = Arc::new(PipeEnd::new(pipe.clone(), AccessMode::Read));
+    let reader = inode.open_file(reader, flags)?;
+    let writer = Arc::new(PipeEnd::new(pipe.clone(), AccessMode::Write));
+    let writer = inode.open_file(writer, flags | OpenFlags::WRITE_ONLY)?;
+    Ok(Ends { pipe, reader, writer })
 }

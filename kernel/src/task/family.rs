@@ -18,6 +18,7 @@ use spin::Lazy;
 use super::group::ProcessGroup;
 use super::id::Pid;
 use super::process::Process;
+use super::table;
 
 static FAMILY: Lazy<Family> = Lazy::new(|| {
     let owner = QCellOwner::new();
@@ -132,7 +133,10 @@ pub(super) fn adopter(process: &Process, family: &FamilyGuard) -> Option<Arc<Pro
         }
         ancestor = kin.parent.clone();
     }
-    None
+    // A process without ancestors is the first one, or the kernel started it for itself.
+    let first = table::find_process(Pid::INIT).filter(|first| !core::ptr::eq(&**first, process))?;
+    let kin = family.ro(&first.kinship);
+    (kin.exit.is_none() && !kin.is_ending).then_some(first)
 }
 
 #[cfg(test)]

@@ -168,6 +168,13 @@ impl Limits {
         Ok(())
     }
 
+    /// The same, but for the limit on `resource`.
+    #[must_use]
+    pub fn with(mut self, resource: Resource, limit: Limit) -> Self {
+        self.put(resource, limit);
+        self
+    }
+
     fn put(&mut self, resource: Resource, limit: Limit) {
         self.0[resource as usize] = limit;
     }

@@ -44,7 +44,7 @@ pub use calls::{SYSCALLS, host_name, release, set_host_name, version};
 pub use credentials::{Capability, CapabilitySet, Credentials, Ids};
 pub use current::{CurrentThread, current, set_current, try_current};
 pub use exec::{NewProgram, Privileges, become_single_threaded, replace_image};
-pub use first::spawn_first;
+pub use first::{spawn_first, spawn_helper};
 pub use id::{ID_LIMIT, Pid, Tid};
 pub use image::Image;
 pub use limits::{INFINITY, Limit, Limits, Privilege, Resource};

@@ -14,6 +14,7 @@
 //! Between its last look and the entry, interrupts are off: who makes a signal pending after the look sends an
 //! interrupt that ends user mode at once.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::convert::Infallible;
 use core::ops::ControlFlow;
@@ -29,7 +30,6 @@ use super::status::ExitStatus;
 use super::thread::Thread;
 use crate::cpu;
 use crate::errno::Result;
-use crate::log_error;
 use crate::memory::user::UserPtr;
 use crate::scheduling;
 use crate::signal::deliver::{Ending, Interrupted, deliver};
@@ -46,9 +46,13 @@ pub(crate) enum Start {
         /// Where to store its id (`CLONE_CHILD_SETTID`).
         store_id: Option<u64>,
     },
-    /// It loads a program: the first process.
-    Program(fn(&Arc<Thread>) -> Result<UserContext>),
+    /// It loads a program: the kernel started its process.
+    Program(Load),
 }
+
+/// Loads a program into the calling thread, whose process has none yet, and returns its registers. It says itself what it
+/// has to say of failing.
+pub(crate) type Load = Box<dyn FnOnce(&Arc<Thread>) -> Result<UserContext> + Send>;
 
 /// What every user thread runs, from its first moment on its kernel stack.
 pub(super) fn start() -> ! {
@@ -70,10 +74,7 @@ fn begin_and_live() -> Ending {
         }
         Some(Start::Program(load)) => match load(&thread) {
             Ok(context) => context,
-            Err(errno) => {
-                log_error!("the first program cannot be executed: {errno}");
-                return Ending::Process(ExitStatus::Exited(127));
-            }
+            Err(_) => return Ending::Process(ExitStatus::Exited(127)),
         },
         None => unreachable!("a user thread is started with something to do"),
     };

@@ -118,7 +118,7 @@ impl Core {
     }
 
     /// What the file holds of the page at `address`; `None` if that is not stored.
-    fn page(&self, address: usize) -> Option<&[u8]> {
+    pub(super) fn page(&self, address: usize) -> Option<&[u8]> {
         let address = address as u64;
         let segment = self.segments.iter().find(|s| (s[0]..s[0] + s[3]).contains(&address))?;
         let inside = address - segment[0];

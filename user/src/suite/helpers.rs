@@ -19,6 +19,7 @@ pub(super) fn run(name: &str, arguments: &[String]) -> ExitCode {
         "signals" => print_signals(),
         "identity" => print_identity(),
         "auxv" => print_auxv(),
+        "core" => super::core_pipes::helper(arguments),
         "exit" => {
             return ExitCode::from(
                 arguments.first().and_then(|text| text.parse().ok()).unwrap_or(2),

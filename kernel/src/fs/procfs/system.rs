@@ -7,7 +7,7 @@ use super::super::DESCRIPTORS_MAX;
 use super::super::pseudo::{Entry, Output, parse_number};
 use super::subject::System;
 use super::{memory, scheduler};
-use crate::coredump::pattern;
+use crate::coredump::{pattern, pipe};
 use crate::errno::{Errno, Result};
 use crate::exec::randomisation;
 use crate::task::{self, Capability, ID_LIMIT};
@@ -28,7 +28,11 @@ const PIPE_SIZE_MAX: usize = 1 << 20;
 
 static KERNEL: &[Entry<System>] = &[
     Entry::file("cap_last_cap", |_, out| writeln!(out, "{}", linux_raw_sys::general::CAP_LAST_CAP)),
-    Entry::writable("core_pattern", core_pattern, |_, text| pattern::set(text)),
+    Entry::writable("core_pattern", core_pattern, |_, text| {
+        pattern::set(text);
+        Ok(())
+    }),
+    Entry::writable("core_pipe_limit", core_pipe_limit, set_core_pipe_limit),
     Entry::writable("core_uses_pid", core_uses_pid, set_core_uses_pid),
     Entry::writable("hostname", host_name, set_host_name),
     Entry::file("ngroups_max", |_, out| writeln!(out, "65536")),
@@ -89,6 +93,16 @@ pub fn version_line(_: &System, out: &mut Output) -> Result<()> {
 
 fn core_pattern(_: &System, out: &mut Output) -> Result<()> {
     line(out, pattern::current().as_bytes())
+}
+
+fn core_pipe_limit(_: &System, out: &mut Output) -> Result<()> {
+    writeln!(out, "{}", pipe::limit())
+}
+
+fn set_core_pipe_limit(_: &System, text: &[u8]) -> Result<()> {
+    let limit = u32::try_from(parse_number(text)?).map_err(|_| Errno::EINVAL)?;
+    pipe::set_limit(limit);
+    Ok(())
 }
 
 fn core_uses_pid(_: &System, out: &mut Output) -> Result<()> {
