@@ -15,6 +15,7 @@
 extern crate alloc;
 
 pub mod deadline;
+mod idle;
 pub mod parameters;
 pub mod park;
 pub mod policy;
@@ -31,6 +32,7 @@ mod urgency;
 pub mod watchdog;
 
 pub use deadline::{Reservation, Server};
+pub use idle::IdlePoll;
 pub use parameters::{Discipline, Nice, Parameters};
 pub use park::{ParkMode, ParkState, Phase, WakeMask};
 pub use resched::Resched;

@@ -8,7 +8,7 @@ use arch::sync::PerCpu;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arch::thread;
 use arch::time::Nanos;
-use sched::Scheduler;
+use sched::{IdlePoll, Scheduler};
 use spin::Once;
 
 use super::late::LateList;
@@ -33,6 +33,8 @@ pub(crate) struct Cpu {
     pub(super) late: LateList,
     /// Where this CPU's time goes.
     pub usage: Usage,
+    /// Whether it polls for work.
+    pub(super) idle: IdlePoll,
 }
 
 struct Cpus {
@@ -111,6 +113,7 @@ impl Cpu {
             handoff: Handoff::new(),
             late: LateList::new(),
             usage: Usage::new(),
+            idle: IdlePoll::default(),
         }
     }
 

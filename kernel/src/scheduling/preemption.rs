@@ -5,7 +5,7 @@ use arch::events::Ipi;
 use arch::{interrupts, preempt as hold};
 use sched::{Leave, Resched};
 
-use super::cpus::{scheduler, this_cpu};
+use super::cpus::{cpu, scheduler, this_cpu};
 use super::late::release_late;
 use super::switch::schedule;
 
@@ -14,7 +14,11 @@ pub(crate) fn carry_out(resched: Resched) {
     match resched {
         Resched::No => {}
         Resched::Here => look(),
-        Resched::Cpu(cpu) => arch::ipi::send(&CpuMask::only(cpu), Ipi::Reschedule),
+        Resched::Cpu(other) => {
+            if !cpu(other).idle.poke() {
+                arch::ipi::send(&CpuMask::only(other), Ipi::Reschedule);
+            }
+        }
         Resched::Both(first, second) => {
             let here = arch::current_cpu();
             for cpu in [first, second] {
