@@ -4,6 +4,7 @@
 //! allocates, because room is [reserved](Slots::reserve) when a task is made.
 
 use alloc::vec::Vec;
+use core::mem;
 
 /// The number of an occupied slot.
 pub(crate) struct Slot;
@@ -13,11 +14,30 @@ impl Slot {
     pub(crate) const NONE: u32 = u32::MAX;
 }
 
-/// A table of `T` with a free list.
+/// A slot of the table.
+#[derive(Debug)]
+enum Entry<T> {
+    Used(T),
+    /// The free slot after this one in the list of them.
+    Free(u32),
+}
+
+/// A table of `T` with a list of its free slots.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
-    entries: Vec<Option<T>>,
-    free: Vec<u32>,
+    entries: Vec<Entry<T>>,
+    /// The first free slot, or [`Slot::NONE`].
+    free: u32,
+    used: usize,
+}
+
+impl<T> Entry<T> {
+    fn value(&self) -> Option<&T> {
+        match self {
+            Self::Used(value) => Some(value),
+            Self::Free(_) => None,
+        }
+    }
 }
 
 impl<T> Default for Slots<T> {
@@ -28,52 +48,61 @@ impl<T> Default for Slots<T> {
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
+        Self { entries: Vec::new(), free: Slot::NONE, used: 0 }
     }
 
     /// Makes room for `total` values in all. Says whether there was memory.
     #[must_use]
     pub(crate) fn reserve(&mut self, total: usize) -> bool {
-        let reserve = total.saturating_sub(self.entries.len());
-        let free = total.saturating_sub(self.free.len());
-        self.entries.try_reserve(reserve).is_ok() && self.free.try_reserve(free).is_ok()
+        self.entries.try_reserve(total.saturating_sub(self.entries.len())).is_ok()
     }
 
     /// The slot that the next [`insert`](Self::insert) uses.
+    #[inline]
     pub(crate) fn next(&self) -> u32 {
-        self.free.last().copied().unwrap_or(self.entries.len() as u32)
+        if self.free == Slot::NONE { self.entries.len() as u32 } else { self.free }
     }
 
     /// Stores `value` and returns its slot.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let slot = self.next();
-        if self.free.pop().is_some() {
-            self.entries[slot as usize] = Some(value);
-        } else {
-            self.entries.push(Some(value));
+        self.used += 1;
+        match self.entries.get_mut(slot as usize) {
+            None => self.entries.push(Entry::Used(value)),
+            Some(entry) => {
+                if let Entry::Free(next) = mem::replace(entry, Entry::Used(value)) {
+                    self.free = next;
+                }
+            }
         }
         slot
     }
 
     /// How many slots are occupied.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.used
     }
 
     /// The value in `slot`, if there is one.
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
-        self.entries.get(slot as usize)?.as_ref()
+        self.entries.get(slot as usize)?.value()
     }
 
     /// As [`get`](Self::get), to change it.
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        self.entries.get_mut(slot as usize)?.as_mut()
+        match self.entries.get_mut(slot as usize)? {
+            Entry::Used(value) => Some(value),
+            Entry::Free(_) => None,
+        }
     }
 
     /// Takes the value out of `slot`.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
-        let value = self.entries.get_mut(slot as usize)?.take()?;
-        self.free.push(slot);
+        let entry = self.entries.get_mut(slot as usize)?;
+        entry.value()?;
+        let Entry::Used(value) = mem::replace(entry, Entry::Free(self.free)) else { return None };
+        self.free = slot;
+        self.used -= 1;
         Some(value)
     }
 
@@ -85,7 +114,7 @@ impl<T> Slots<T> {
     /// The occupied slots among the `count` from `from` on, and their values.
     pub(crate) fn window(&self, from: u32, count: usize) -> impl Iterator<Item = (u32, &T)> {
         let slots = (from..).zip(self.entries.iter().skip(from as usize).take(count));
-        slots.filter_map(|(slot, value)| Some((slot, value.as_ref()?)))
+        slots.filter_map(|(slot, entry)| Some((slot, entry.value()?)))
     }
 
     /// The occupied slots and their values.
@@ -93,7 +122,7 @@ impl<T> Slots<T> {
         self.entries
             .iter()
             .enumerate()
-            .filter_map(|(slot, value)| Some((slot as u32, value.as_ref()?)))
+            .filter_map(|(slot, entry)| Some((slot as u32, entry.value()?)))
     }
 }
 

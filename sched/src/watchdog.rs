@@ -121,9 +121,9 @@ impl<T: Schedulable> RunQueue<T> {
     ) -> (Option<Starved<T>>, Option<u32>) {
         let queued = self.queued();
         let here = self.watch.mark(now);
-        let part = self.slots.window(from, WINDOW);
-        let waiting = part.filter(|(_, queued)| queued.class == Class::Fair);
-        let starved = waiting.filter_map(|(_, entry)| {
+        let waiting =
+            self.waiting_from(from).filter(|queued| queued.terms.class == Class::Fair);
+        let starved = waiting.filter_map(|entry| {
             let core = entry.task.task();
             let mark = core.mark();
             let waited = here.since.saturating_sub(mark.since);

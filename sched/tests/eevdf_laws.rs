@@ -51,7 +51,7 @@ impl Ideal {
             competes: true,
         });
         let clients: Vec<Client> = clients.collect();
-        clients.iter().for_each(|client| policy.enqueue(client.view, Event::Spawned));
+        clients.iter().for_each(|client| policy.enqueue(&client.view, Event::Spawned));
         Self { policy, clients, now: Nanos::ZERO }
     }
 
@@ -71,8 +71,7 @@ impl Ideal {
     /// One turn, cut short at `cut` if it is longer than that. Returns who had it.
     fn turn(&mut self, cut: Nanos) -> usize {
         let pick = self.policy.pick(self.now).expect("somebody competes");
-        let id = pick.task.id.0 as usize;
-        self.clients[id].view = pick.task;
+        let id = pick.task.0 as usize;
         let span = pick.slice.min(cut);
         self.now = self.now + span;
         let verdict = self.policy.tick(span);
@@ -84,7 +83,7 @@ impl Ideal {
 
     /// Who has just had its turn competes on.
     fn stay(&mut self, id: usize) {
-        self.policy.enqueue(self.clients[id].view, Event::Preempted);
+        self.policy.enqueue(&self.clients[id].view, Event::Preempted);
     }
 
     /// Who has just had its turn goes to sleep.
@@ -113,7 +112,7 @@ impl Ideal {
         }
         self.clients[id].lag = restored;
         self.clients[id].competes = true;
-        self.policy.enqueue(self.clients[id].view, Event::Woken);
+        self.policy.enqueue(&self.clients[id].view, Event::Woken);
     }
 }
 
@@ -180,26 +179,26 @@ proptest! {
 fn eevdf_lets_a_sleeper_run_soon() {
     let mut policy = (eevdf::KIND.create)(SETUP);
     assert!(policy.reserve(16));
-    (0..8).for_each(|id| policy.enqueue(view(id, 0), Event::Spawned));
+    (0..8).for_each(|id| policy.enqueue(&view(id, 0), Event::Spawned));
     let mut sleeper = view(100, 0);
     let mut now = Nanos::ZERO;
     for _ in 0..200 {
         let hog = policy.pick(now).expect("hogs");
         now = now + Nanos::from_millis(1);
         let _ = policy.tick(Nanos::from_millis(1));
-        policy.enqueue(sleeper, Event::Woken);
-        policy.enqueue(hog.task, Event::Preempted);
+        policy.enqueue(&sleeper, Event::Woken);
+        policy.enqueue(&view(hog.task.0, 0), Event::Preempted);
         let mut delay = Nanos::ZERO;
         loop {
             let pick = policy.pick(now).expect("runnable");
-            if pick.task.id == sleeper.id {
+            if pick.task == sleeper.id {
                 let _ = policy.tick(Nanos::from_micros(50));
                 sleeper.memory = policy.leave(Event::Blocked);
                 break;
             }
             delay = delay + pick.slice;
             let _ = policy.tick(pick.slice);
-            policy.enqueue(pick.task, Event::Preempted);
+            policy.enqueue(&view(pick.task.0, 0), Event::Preempted);
         }
         assert!(delay <= Nanos(9 * eevdf::SLICE.0), "waited {delay:?}");
     }
@@ -211,17 +210,17 @@ fn who_has_yielded_often_gets_no_long_turn() {
     let mut policy = (eevdf::KIND.create)(SETUP);
     assert!(policy.reserve(2));
     let (polite, other) = (view(1, 0), view(2, 0));
-    policy.enqueue(polite, Event::Spawned);
+    policy.enqueue(&polite, Event::Spawned);
     for _ in 0..1000 {
         assert!(policy.pick(Nanos::ZERO).is_some());
         let _ = policy.tick(Nanos::from_micros(1));
-        policy.enqueue(polite, Event::Yielded);
+        policy.enqueue(&polite, Event::Yielded);
     }
-    policy.enqueue(other, Event::Spawned);
+    policy.enqueue(&other, Event::Spawned);
     for _ in 0..100 {
         let pick = policy.pick(Nanos::ZERO).expect("two wait");
-        assert!(pick.slice.0 <= 2 * eevdf::SLICE.0, "{:?} for {:?}", pick.task.id, pick.slice);
+        assert!(pick.slice.0 <= 2 * eevdf::SLICE.0, "{:?} for {:?}", pick.task, pick.slice);
         let _ = policy.tick(pick.slice);
-        policy.enqueue(pick.task, Event::Preempted);
+        policy.enqueue(&view(pick.task.0, 0), Event::Preempted);
     }
 }

@@ -112,10 +112,12 @@ impl Usage {
 
     /// The CPU switches threads.
     pub(crate) fn switch(&self, previous: &Thread, next: &Thread, now: Nanos) {
+        let ended = self.mode();
         let mode = if next.scheduling.is_idle() { Mode::Idle } else { Mode::System };
-        let _span = self.charge(self.mode(), mode, previous, now);
-        previous.scheduling.turn_clock(now, Meter::Stopped);
-        next.scheduling.turn_clock(now, mode.meter());
+        let span = self.charge(ended, mode, previous, now);
+        // Whenever the CPU changes its mode, the clock of its thread is turned as well; a thread that is off its CPU has it stopped.
+        previous.scheduling.turn_clock_by(span, ended.meter(), now, Meter::Stopped);
+        next.scheduling.turn_clock_by(Nanos::ZERO, Meter::Stopped, now, mode.meter());
     }
 
     /// The account up to `now`, for any CPU to read.

@@ -125,9 +125,7 @@ impl Cpu {
     pub(crate) fn program_timer(&self, cpu: CpuId) {
         // A slice that is over asks for a switch, which comes when preemption is enabled and sets the timer anew. Until then
         // it must not interrupt: it would at once, again and again, and the code that holds preemption off would get nowhere.
-        let is_over = scheduler().should_switch(cpu);
-        let slice_end = if is_over { Nanos::MAX } else { scheduler().deadline(cpu) };
-        let deadline = self.timers.earliest().min(slice_end);
+        let deadline = self.timers.earliest().min(scheduler().timer_deadline(cpu));
         if deadline.0 < self.programmed.load(Ordering::Relaxed) {
             self.programmed.store(deadline.0, Ordering::Relaxed);
             arch::clock::set_timer(Some(deadline));

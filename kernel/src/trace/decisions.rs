@@ -104,7 +104,7 @@ impl Policy for Recorder {
         self.inner.reserve(tasks)
     }
 
-    fn enqueue(&mut self, task: TaskView, event: Told) {
+    fn enqueue(&mut self, task: &TaskView, event: Told) {
         let words = u64::from(task.weight) | u64::from(task.batch) << 32;
         self.say(Kind::Enqueue, event as u8, task.id.0, words, task.slice.0);
         self.say(Kind::Memory, 0, task.id.0, task.memory.0[0], task.memory.0[1]);
@@ -113,7 +113,7 @@ impl Policy for Recorder {
 
     fn pick(&mut self, now: Nanos) -> Option<Pick> {
         let pick = self.inner.pick(now);
-        let (task, slice) = pick.map_or((0, 0), |pick| (pick.task.id.0, pick.slice.0));
+        let (task, slice) = pick.map_or((0, 0), |pick| (pick.task.0, pick.slice.0));
         self.say(Kind::Pick, u8::from(pick.is_some()), task, slice, now.0);
         pick
     }

@@ -33,12 +33,12 @@ impl Policy for Broken {
         self.others.reserve(tasks)
     }
 
-    fn enqueue(&mut self, task: TaskView, event: Event) {
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
         if event == Event::Spawned && self.victim.is_none() {
             self.victim = Some(task.id);
         }
         if self.victim == Some(task.id) {
-            self.starved = Some(task);
+            self.starved = Some(*task);
         } else {
             self.others.enqueue(task, event);
         }

@@ -82,8 +82,8 @@ impl Policy for Chaos {
         self.line.reserve(tasks)
     }
 
-    fn enqueue(&mut self, task: TaskView, _event: Event) {
-        self.line.push_back(task);
+    fn enqueue(&mut self, task: &TaskView, _event: Event) {
+        self.line.push_back(*task);
     }
 
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
@@ -96,7 +96,7 @@ impl Policy for Chaos {
         self.counters[1] += u64::from(which > 0);
         let task = self.line.take(which as usize)?;
         self.left = Nanos(SHORTEST << self.random.below(SLICES));
-        Some(Pick { task, slice: self.left })
+        Some(task.runs_for(self.left))
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {
@@ -156,14 +156,14 @@ mod tests {
                 memory: Memory::default(),
             };
             for policy in [&mut asked, &mut left_alone] {
-                policy.enqueue(task, Event::Woken);
+                policy.enqueue(&task, Event::Woken);
             }
         }
         for _ in 0..100 {
             assert!(asked.steal(&|_| false).is_none());
             let [here, there] =
                 [&mut asked, &mut left_alone].map(|policy| policy.pick(Nanos::ZERO));
-            assert_eq!(here.map(|pick| pick.task.id), there.map(|pick| pick.task.id));
+            assert_eq!(here.map(|pick| pick.task), there.map(|pick| pick.task));
         }
     }
 }

@@ -49,10 +49,11 @@ impl Policy for Fifo {
         self.line.reserve(tasks)
     }
 
-    fn enqueue(&mut self, mut task: TaskView, event: Event) {
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
         // A more urgent class interrupted it: it goes on where it was.
         let resumes = event == Event::Preempted && self.left > Nanos::ZERO;
-        task.memory = Memory([if resumes { self.left.0 } else { 0 }, 0]);
+        let memory = Memory([if resumes { self.left.0 } else { 0 }, 0]);
+        let task = TaskView { memory, ..*task };
         if resumes {
             self.line.push_front(task)
         } else {
@@ -65,7 +66,7 @@ impl Policy for Fifo {
         let task = self.line.pop_front()?;
         let rest = task.memory.0[0];
         self.left = if rest > 0 { Nanos(rest) } else { SLICE };
-        Some(Pick { task, slice: self.left })
+        Some(task.runs_for(self.left))
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {

@@ -119,11 +119,11 @@ impl Policy for Mlfq {
         self.levels.iter_mut().all(|level| level.reserve(tasks))
     }
 
-    fn enqueue(&mut self, mut task: TaskView, event: Event) {
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
         let returning = matches!(event, Event::Preempted | Event::Yielded);
         let current = self.current.take_if(|(current, _)| returning && current.id == task.id);
-        let standing = current.map_or_else(|| self.standing(&task), |(_, standing)| standing);
-        task.memory = Self::remember(standing);
+        let standing = current.map_or_else(|| self.standing(task), |(_, standing)| standing);
+        let task = TaskView { memory: Self::remember(standing), ..*task };
         let level = &mut self.levels[standing.level];
         // Pushed aside within its allotment by a more urgent one: it goes on first.
         if event == Event::Preempted && standing.left < Self::allotment(&task, standing.level) {
@@ -141,7 +141,7 @@ impl Policy for Mlfq {
         let task = self.levels.iter_mut().find_map(Line::pop_front)?;
         let standing = self.standing(&task);
         self.current = Some((task, standing));
-        Some(Pick { task, slice: standing.left.max(GRANULARITY) })
+        Some(task.runs_for(standing.left.max(GRANULARITY)))
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {
@@ -202,7 +202,7 @@ mod tests {
     /// Lets a task run `millis` on a CPU of its own from `start` on, and returns what is remembered of it.
     fn run(start: Nanos, millis: u64) -> Memory {
         let mut cpu = Mlfq::default();
-        cpu.enqueue(view(1, Memory::default()), Event::Spawned);
+        cpu.enqueue(&view(1, Memory::default()), Event::Spawned);
         assert!(cpu.pick(start).is_some());
         for _ in 0..millis {
             let _ = cpu.tick(Nanos::from_millis(1));
@@ -217,13 +217,13 @@ mod tests {
         // To a CPU that has been idle for long, and to one that is as far as the first.
         for former in [Nanos::from_millis(600), start] {
             let mut cpu = Mlfq::default();
-            cpu.enqueue(view(2, Memory::default()), Event::Spawned);
+            cpu.enqueue(&view(2, Memory::default()), Event::Spawned);
             assert!(cpu.pick(former).is_some());
             let _ = cpu.leave(Event::Blocked);
-            cpu.enqueue(view(1, sunk), Event::Migrated);
-            cpu.enqueue(view(3, Memory::default()), Event::Spawned);
+            cpu.enqueue(&view(1, sunk), Event::Migrated);
+            cpu.enqueue(&view(3, Memory::default()), Event::Spawned);
             let now = start.saturating_add(Nanos::from_millis(20));
-            let first = cpu.pick(now).map(|pick| pick.task.id);
+            let first = cpu.pick(now).map(|pick| pick.task);
             assert_eq!(first, Some(TaskId(3)), "the sunk one goes first");
             let _ = cpu.leave(Event::Blocked);
             let slice = cpu.pick(now).map(|pick| pick.slice);
@@ -235,7 +235,7 @@ mod tests {
     fn a_boost_lifts_all_that_date_from_before() {
         let sunk = run(Nanos::from_millis(10), 20);
         let mut cpu = Mlfq::default();
-        cpu.enqueue(view(1, sunk), Event::Migrated);
+        cpu.enqueue(&view(1, sunk), Event::Migrated);
         let slice = cpu.pick(Nanos::from_millis(510)).map(|pick| pick.slice);
         assert_eq!(slice, Some(SLICE));
     }

@@ -58,7 +58,7 @@ impl Memory {
 pub struct TaskView {
     /// Its number, stable for its life.
     pub id: TaskId,
-    /// Its place in the run queue's table; of no meaning to a policy.
+    /// Its place in the run queue's table, as long as it is queued or runs there. A policy hands it back in [`Pick`].
     pub slot: u32,
     /// Its share of CPU time relative to others; 1024 at nice 0. Never zero.
     pub weight: u32,
@@ -73,6 +73,13 @@ pub struct TaskView {
 impl TaskView {
     /// The slot in a view that is made for placement only.
     pub(crate) const NOT_QUEUED: u32 = u32::MAX;
+
+    /// The decision that this task runs now, for `slice` before the policy is asked again, if others wait.
+    #[must_use]
+    #[inline]
+    pub const fn runs_for(&self, slice: Nanos) -> Pick {
+        Pick { task: self.id, slot: self.slot, slice }
+    }
 }
 
 /// Why a task changes its state. The table in the module's documentation says between which.
@@ -96,11 +103,13 @@ pub enum Event {
     Exited,
 }
 
-/// A policy's decision.
+/// A policy's decision: see [`TaskView::runs_for`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pick {
-    /// The task that runs now: one that was enqueued, as it was enqueued.
-    pub task: TaskView,
+    /// The task that runs now: one that was enqueued.
+    pub task: TaskId,
+    /// Its place in the run queue's table.
+    pub slot: u32,
     /// How long it may run before the policy is asked again, if others wait.
     pub slice: Nanos,
 }
@@ -120,9 +129,9 @@ pub trait Policy: Send {
     #[must_use]
     fn reserve(&mut self, tasks: usize) -> bool;
 
-    /// Queues `task`. For `Preempted` and `Yielded` it is the current task, which thereby stops being current. The view is
-    /// a new one: what is returned later is this one, not one from an earlier call.
-    fn enqueue(&mut self, task: TaskView, event: Event);
+    /// Queues `task`. For `Preempted` and `Yielded` it is the current task, which thereby stops being current; the view is
+    /// the one that it was enqueued with before, with the same memory.
+    fn enqueue(&mut self, task: &TaskView, event: Event);
 
     /// Chooses the next task, takes it out of the queue and makes it current. There is no current task.
     /// `None` exactly if nothing is queued. `now` is the time on the monotonic clock.

@@ -41,10 +41,11 @@ impl Policy for RoundRobin {
         self.line.reserve(tasks)
     }
 
-    fn enqueue(&mut self, mut task: TaskView, event: Event) {
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
         // Who was interrupted within a turn goes on with the rest of it, first; everyone else queues up.
         let resumes = event == Event::Preempted && self.left > Nanos::ZERO;
-        task.memory = Memory([if resumes { self.left.0 } else { 0 }, 0]);
+        let memory = Memory([if resumes { self.left.0 } else { 0 }, 0]);
+        let task = TaskView { memory, ..*task };
         if resumes { self.line.push_front(task) } else { self.line.push_back(task) }
     }
 
@@ -53,7 +54,7 @@ impl Policy for RoundRobin {
         let rest = task.memory.0[0];
         let turn = if task.slice > Nanos::ZERO { task.slice } else { SLICE };
         self.left = if rest > 0 { Nanos(rest) } else { turn };
-        Some(Pick { task, slice: self.left })
+        Some(task.runs_for(self.left))
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {

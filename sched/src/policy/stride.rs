@@ -89,18 +89,17 @@ impl Policy for Stride {
         self.queue.reserve(tasks)
     }
 
-    fn enqueue(&mut self, task: TaskView, event: Event) {
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
         let returning = matches!(event, Event::Preempted | Event::Yielded);
         let client = match self.current.take_if(|current| returning && current.task.id == task.id) {
             Some(mut current) => {
-                current.task = task;
-                if event == Event::Yielded {
+                                if event == Event::Yielded {
                     // It gives the rest of its quantum away.
                     current.pass += current.virtual_time(self.left);
                 }
                 current
             }
-            None => self.join(task),
+            None => self.join(*task),
         };
         self.queue.push((client.pass, task.id), client);
     }
@@ -109,7 +108,7 @@ impl Policy for Stride {
         let (_, client) = self.queue.pop()?;
         self.current = Some(client);
         self.left = client.quantum();
-        Some(Pick { task: client.task, slice: self.left })
+        Some(client.task.runs_for(self.left))
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {

@@ -54,16 +54,16 @@ impl Policy for Template {
     }
 
     /// A task is there to run. `event` says why; `task.weight`, `task.slice` and `task.memory` are yours to use.
-    fn enqueue(&mut self, task: TaskView, event: Event) {
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
         self.wakeups[0] += u64::from(event == Event::Woken);
-        self.line.push_back(task);
+        self.line.push_back(*task);
     }
 
     /// Who runs next, and for how long? `None` only if nobody waits.
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
         let task = self.line.pop_front()?;
         self.left = SLICE;
-        Some(Pick { task, slice: SLICE })
+        Some(task.runs_for(SLICE))
     }
 
     /// The task that was picked has run for `ran`. Should it go on?

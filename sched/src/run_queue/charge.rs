@@ -48,12 +48,15 @@ impl<T: Schedulable> RunQueue<T> {
         if current.class == Class::RealTime {
             self.throttle.charge(ran, now);
         }
-        if current.terms.discipline == Discipline::Deadline {
+        let terms = self.slots.get(current.slot).map(|member| member.terms);
+        if let Some(terms) = terms
+            && terms.discipline == Discipline::Deadline
+        {
             let core = current.task.task();
             let mut server = core.server();
             server.charge(ran);
             core.set_server(server);
-            if current.terms.lent == Urgency::IDLE {
+            if terms.lent == Urgency::IDLE {
                 current.slice_end = now.saturating_add(Nanos(server.left.max(0) as u64));
             }
         }
@@ -68,10 +71,9 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Whether somebody else must run even if nobody waits: the current task's reservation is used up.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| {
-            current.class == Class::Deadline
-                && current.terms.lent == Urgency::IDLE
-                && current.task.task().server().is_exhausted()
+        let current = self.current.as_ref().filter(|current| current.class == Class::Deadline);
+        current.and_then(|current| self.slots.get(current.slot)).is_some_and(|member| {
+            member.terms.lent == Urgency::IDLE && member.task.task().server().is_exhausted()
         })
     }
 

@@ -1,49 +1,67 @@
 //! How tasks leave the CPU and the queue, other than by being picked.
 
 use alloc::sync::Arc;
+use core::mem;
 
 use arch::cpu::{CpuId, CpuMask};
 use arch::time::Nanos;
 
-use super::{Class, Queued, Rotation, RunQueue, WINDOW};
+use super::{Class, Member, Rotation, RunQueue, WINDOW};
 use crate::policy::{Event, TaskView};
 use crate::slots::Slot;
-use crate::task::{Schedulable, TaskCore};
+use crate::task::{Schedulable, TaskCore, TaskId};
 use crate::urgency::Urgency;
 
 /// Tasks whose waits differ by no more are alike: they take turns, and one of them is always a turn ahead.
 const ABOUT_EQUAL: Nanos = Nanos::from_millis(10);
 
 impl<T: Schedulable> RunQueue<T> {
-    /// The current task goes back into the queue (preempted, yielded). The CPU's own is just put aside.
+    /// The current task waits again (preempted, yielded). The CPU's own is just put aside.
     pub(crate) fn put_back(&mut self, event: Event, now: Nanos) -> Option<Arc<T>> {
         let current = self.current.as_ref()?;
-        let (task, class, terms) = (Arc::clone(&current.task), current.class, current.terms);
-        let is_known = match class {
-            Class::Idle => {
-                self.current = None;
-                return Some(task);
+        let is_first = self.queued() == 0;
+        if let Some(member) = self.slots.get(current.slot) {
+            let core = member.task.task();
+            let is_known = current.class != Class::Fair || current.generation == self.generation;
+            let stays = is_known && member.terms.are_those_of(core);
+            if stays && current.class == Class::Fair {
+                if is_first {
+                    self.watch.begin(now);
+                }
+                core.note_queued(now);
+                core.set_mark(self.watch.mark(now));
+                member.task.was_queued(self.cpu, event);
+                self.fair.enqueue(&member.view, event);
+            } else if stays {
+                self.enqueue_current(event, now);
+            } else {
+                // On new terms it is a newcomer, perhaps in another class; to a new policy it is one too.
+                self.leave_policy(Event::MigratedAway);
+                self.enqueue_current(Event::Migrated, now);
             }
-            Class::Fair => current.generation == self.generation,
-            _ => true,
-        };
-        if !(is_known && terms.are_those_of(task.task())) {
-            // On new terms it is a newcomer, perhaps in another class; to a new policy it is one too.
-            self.leave_policy(Event::MigratedAway);
-            self.enqueue(Arc::clone(&task), terms, Event::Migrated, now);
-        } else if class == Class::Fair {
-            self.insert(Arc::clone(&task), terms, event, now);
-        } else {
-            self.enqueue(Arc::clone(&task), terms, event, now);
         }
-        self.current = None;
-        Some(task)
+        self.current.take().map(|current| current.task)
+    }
+
+    /// The current task is taken out of the table, and queued as others are. It is still current afterwards.
+    #[cold]
+    fn enqueue_current(&mut self, event: Event, now: Nanos) {
+        let Some(current) = &mut self.current else { return };
+        let slot = mem::replace(&mut current.slot, Slot::NONE);
+        if let Some(Member { task, terms, .. }) = self.slots.remove(slot) {
+            task.task().set_slot(Slot::NONE);
+            self.enqueue(task, terms, event, now);
+        }
     }
 
     /// The current task leaves this CPU (blocked, exited, migrated away).
     pub(crate) fn take_current(&mut self, event: Event) -> Option<Arc<T>> {
         self.leave_policy(event);
-        self.current.take().map(|current| current.task)
+        let current = self.current.take()?;
+        if let Some(member) = self.slots.remove(current.slot) {
+            member.task.task().set_slot(Slot::NONE);
+        }
+        Some(current.task)
     }
 
     fn leave_policy(&mut self, event: Event) {
@@ -60,7 +78,7 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn is_displaced(&self) -> bool {
         self.current.as_ref().is_some_and(|current| {
             matches!(current.class, Class::RealTime | Class::Deadline)
-                && (self.stop.len() > 0 || self.waiting_urgency() >= current.terms.urgency)
+                && (self.stop.len() > 0 || self.waiting_urgency() >= current.urgency)
         })
     }
 
@@ -68,7 +86,8 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn remove(&mut self, task: &TaskCore) -> Option<Arc<T>> {
         let id = task.id();
         let queued = self.slots.get(task.slot()).filter(|queued| queued.task.task().id() == id)?;
-        let view = match queued.class {
+        debug_assert_ne!(task.slot(), self.running_slot(), "the running task is not queued");
+        let view = match queued.terms.class {
             Class::Stop => self.stop.remove(id),
             Class::Deadline => self.deadline.remove(id),
             Class::RealTime => self.real_time.remove(id),
@@ -93,9 +112,9 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Which of `cpus` some of the waiting tasks may use.
     pub(crate) fn places_of_waiting(&mut self, cpus: &CpuMask) -> CpuMask {
-        let waiting = self.slots.window(self.cursor, WINDOW);
+        let waiting = self.waiting_from(self.cursor);
         let places =
-            waiting.fold(CpuMask::EMPTY, |all, (_, queued)| all.or(&queued.task.task().affinity()));
+            waiting.fold(CpuMask::EMPTY, |all, queued| all.or(&queued.task.task().affinity()));
         let places = places.and(cpus);
         if places.is_empty() {
             // Those in this part of the table may not go there, but perhaps those in the next.
@@ -122,11 +141,10 @@ impl<T: Schedulable> RunQueue<T> {
         now: Nanos,
     ) -> Rotation<Arc<T>> {
         let from = self.advance_cursor();
-        let movable = self
-            .slots
-            .window(from, WINDOW)
-            .filter(|(_, queued)| queued.class == Class::Fair && queued.task.task().may_run_on(to));
-        let waited = movable.map(|(_, queued)| (queued.task.task().waited_until(now), queued));
+        let movable = self.waiting_from(from).filter(|queued| {
+            queued.terms.class == Class::Fair && queued.task.task().may_run_on(to)
+        });
+        let waited = movable.map(|queued| (queued.task.task().waited_until(now), queued));
         let spoiled = waited.min_by_key(|(waited, queued)| (*waited, queued.task.task().id()));
         let Some((waited, queued)) = spoiled else { return Rotation::Needless };
         let task = Arc::clone(&queued.task);
@@ -160,13 +178,14 @@ impl<T: Schedulable> RunQueue<T> {
         self.release(&view)
     }
 
-    pub(super) fn owns(&self, view: &TaskView) -> bool {
-        self.slots.get(view.slot).is_some_and(|queued| queued.task.task().id() == view.id)
+    /// Whether `task` has this slot.
+    pub(super) fn owns(&self, task: TaskId, slot: u32) -> bool {
+        self.slots.get(slot).is_some_and(|member| member.task.task().id() == task)
     }
 
     fn release(&mut self, view: &TaskView) -> Option<Arc<T>> {
-        debug_assert!(self.owns(view), "a policy returned a view that it was not given");
-        let Queued { task, .. } = self.slots.remove(view.slot)?;
+        debug_assert!(self.owns(view.id, view.slot), "a policy returned a view that it was not given");
+        let Member { task, .. } = self.slots.remove(view.slot)?;
         task.task().set_slot(Slot::NONE);
         task.task().set_memory(view.memory);
         Some(task)

@@ -23,7 +23,7 @@ use arch::time::Nanos;
 
 use crate::deadline::{DeadlineQueue, Server};
 use crate::parameters::{Discipline, Parameters};
-use crate::policy::{Event, Policy};
+use crate::policy::{Event, Policy, TaskView};
 use crate::real_time::{End, RealTimeQueue};
 use crate::slots::{Slot, Slots};
 use crate::statistics::CpuStatistics;
@@ -53,9 +53,10 @@ pub(crate) enum Class {
 #[derive(Debug)]
 pub(crate) struct Current<T> {
     pub(crate) task: Arc<T>,
+    /// Where it is in the table; [`Slot::NONE`] for the CPU's own, which is not there.
+    slot: u32,
     pub(crate) class: Class,
-    /// What it was picked with.
-    pub(crate) terms: Terms,
+    pub(crate) urgency: Urgency,
     /// When the policy wants to be asked again; [`Nanos::MAX`] for never.
     pub(crate) slice_end: Nanos,
     /// The number of the policy that picked it, if it is a fair one.
@@ -64,9 +65,14 @@ pub(crate) struct Current<T> {
 
 impl<T: Schedulable> Current<T> {
     fn idle(task: Arc<T>) -> Self {
-        let mut terms = Terms::of(task.task());
-        terms.urgency = Urgency::IDLE;
-        Self { terms, task, class: Class::Idle, slice_end: Nanos::MAX, generation: 0 }
+        Self {
+            task,
+            slot: Slot::NONE,
+            class: Class::Idle,
+            urgency: Urgency::IDLE,
+            slice_end: Nanos::MAX,
+            generation: 0,
+        }
     }
 }
 
@@ -91,17 +97,18 @@ pub(crate) enum Refilled {
     Outranks,
 }
 
-/// A task that waits, in which class and on what terms.
-pub(crate) struct Queued<T> {
+/// A runnable task, on what terms it competes, and what its class's queue knows of it.
+pub(crate) struct Member<T> {
     pub(crate) task: Arc<T>,
-    pub(crate) class: Class,
-    terms: Terms,
+    pub(crate) terms: Terms,
+    pub(crate) view: TaskView,
 }
 
 /// The runnable tasks of one CPU.
 pub struct RunQueue<T: Schedulable> {
     pub(crate) cpu: CpuId,
-    pub(crate) slots: Slots<Queued<T>>,
+    /// All of them: a task keeps its place from when it is queued here until it leaves the CPU for other reasons than to wait.
+    pub(crate) slots: Slots<Member<T>>,
     stop: RealTimeQueue,
     deadline: DeadlineQueue,
     real_time: RealTimeQueue,
@@ -165,18 +172,29 @@ impl<T: Schedulable> RunQueue<T> {
     /// How many tasks wait here and may run, the running one not counted.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.slots.len() - self.deadline.throttled()
+        let running = usize::from(self.running_slot() != Slot::NONE);
+        self.slots.len() - running - self.deadline.throttled()
     }
 
-    /// How many of them are in classes above the fair one.
-    fn queued_above_fair(&self) -> usize {
+    /// Where the running task is in the table; [`Slot::NONE`] if it is not there.
+    fn running_slot(&self) -> u32 {
+        self.current.as_ref().map_or(Slot::NONE, |current| current.slot)
+    }
+
+    /// Whether the task in `slot` runs.
+    pub(crate) fn is_running(&self, slot: u32) -> bool {
+        slot == self.running_slot()
+    }
+
+    /// How many of those who wait are in classes above the fair one.
+    pub(crate) fn queued_above_fair(&self) -> usize {
         self.stop.len() + self.deadline.len() + self.real_time.len()
     }
 
     /// How many tasks wait here or run here, the CPU's own not counted.
     #[must_use]
     pub fn load(&self) -> u32 {
-        (self.queued() + usize::from(!self.is_idle())) as u32
+        (self.slots.len() - self.deadline.throttled()) as u32
     }
 
     /// Whether the CPU's own thread runs.
@@ -218,28 +236,46 @@ impl<T: Schedulable> RunQueue<T> {
         core.set_mark(self.watch.mark(now));
         task.was_queued(self.cpu, event);
         let view = terms.view(core, slot);
-        let throttled =
-            class == Class::Deadline && terms.lent < terms.urgency && core.server().is_exhausted();
-        if throttled {
+        match class {
+            Class::Fair | Class::Idle => {
+                self.fair.enqueue(&view, event);
+                self.limit_real_time(now);
+                self.slots.insert(Member { task, terms, view });
+                true
+            }
+            _ => {
+                let may_run = self.insert_urgent(core, &terms, view, event, now);
+                self.slots.insert(Member { task, terms, view });
+                may_run
+            }
+        }
+    }
+
+    /// Puts a task of a class above the fair one into its class's queue. Says whether it may run at once.
+    fn insert_urgent(
+        &mut self,
+        core: &TaskCore,
+        terms: &Terms,
+        view: TaskView,
+        event: Event,
+        now: Nanos,
+    ) -> bool {
+        let is_deadline = terms.class == Class::Deadline;
+        if is_deadline && terms.lent < terms.urgency && core.server().is_exhausted() {
             let refill_at = core.server().refill_at(&core.parameters().reservation);
             self.deadline.throttle(view, refill_at);
+            return false;
         }
-        self.slots.insert(Queued { task, class, terms });
         let end = match event {
             Event::Preempted if !self.turn_is_over(terms.discipline, now) => End::Head,
             _ => End::Tail,
         };
-        match class {
+        match terms.class {
             Class::Stop => self.stop.enqueue(view, 0, end),
-            Class::Deadline if throttled => {}
             Class::Deadline => self.deadline.enqueue(view, terms.urgency),
-            Class::RealTime => self.real_time.enqueue(view, terms.urgency.priority(), end),
-            Class::Fair | Class::Idle => {
-                self.fair.enqueue(view, event);
-                self.limit_real_time(now);
-            }
+            _ => self.real_time.enqueue(view, terms.urgency.priority(), end),
         }
-        !throttled
+        true
     }
 
     /// Lets the policy know how far the running task has come before it places `newcomer`: who ran alone was not charged
@@ -270,7 +306,7 @@ impl<T: Schedulable> RunQueue<T> {
             }
             (Class::RealTime, Class::Fair) => !self.throttle.is_on(now),
             (Class::Fair, Class::RealTime) => self.throttle.is_on(now),
-            _ => terms.urgency > current.terms.urgency,
+            _ => terms.urgency > current.urgency,
         }
     }
 
@@ -284,7 +320,7 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// How urgent the running task is.
     pub(crate) fn urgency(&self) -> Urgency {
-        self.current.as_ref().map_or(Urgency::IDLE, |current| current.terms.urgency)
+        self.current.as_ref().map_or(Urgency::IDLE, |current| current.urgency)
     }
 
     /// How urgent the first waiting task of the deadline and real-time classes is; idle if there is none.
@@ -313,7 +349,16 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// The tasks queued here, those included that wait for a new period.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<T>> {
-        self.slots.iter().map(|(_, queued)| &queued.task)
+        let running = self.running_slot();
+        let waiting = self.slots.iter().filter(move |(slot, _)| *slot != running);
+        waiting.map(|(_, member)| &member.task)
+    }
+
+    /// Those who wait among the [`WINDOW`] slots from `from` on.
+    pub(crate) fn waiting_from(&self, from: u32) -> impl Iterator<Item = &Member<T>> {
+        let running = self.running_slot();
+        let waiting = self.slots.window(from, WINDOW).filter(move |(slot, _)| *slot != running);
+        waiting.map(|(_, member)| member)
     }
 }
 

@@ -4,59 +4,65 @@ use alloc::sync::Arc;
 
 use arch::time::Nanos;
 
-use super::{Class, Current, Queued, REAL_TIME_SLICE, RunQueue, Terms};
+use super::{Class, Current, Member, REAL_TIME_SLICE, RunQueue};
 use crate::parameters::Discipline;
-use crate::policy::TaskView;
-use crate::slots::Slot;
-use crate::task::{Schedulable, TaskCore};
+use crate::policy::{Pick, TaskView};
+use crate::task::Schedulable;
 use crate::urgency::Urgency;
 
-impl<T: Schedulable> RunQueue<T> {
-    /// Takes the next task out of the queue and makes it current. `None` if nothing is queued.
-    pub(crate) fn pick(&mut self, now: Nanos) -> Option<Arc<T>> {
-        debug_assert!(
-            self.current.is_none(),
-            "the current task is put back before the next is picked"
-        );
-        let (view, class, slice) = self.choose(now)?;
-        debug_assert!(self.owns(&view), "a policy returned a view that it was not given");
-        let Queued { task, mut terms, .. } = self.slots.remove(view.slot)?;
-        task.task().set_slot(Slot::NONE);
-        let slice = match class {
-            Class::Fair => slice,
-            _ => self.urgent_slice(task.task(), &mut terms, class),
-        };
-        let slice_end = now.saturating_add(slice);
-        let generation = self.generation;
-        self.current =
-            Some(Current { task: Arc::clone(&task), class, terms, slice_end, generation });
-        self.limit_real_time(now);
-        Some(task)
-    }
-
-    /// How long a task of a class above the fair one may run.
-    fn urgent_slice(&self, core: &TaskCore, terms: &mut Terms, class: Class) -> Nanos {
-        terms.follow_server(core);
-        match (class, terms.discipline) {
+impl<T: Schedulable> Member<T> {
+    /// How long the task may run in `class`, which is above the fair one. Brings its terms up to date.
+    fn urgent_slice(&mut self, class: Class) -> Nanos {
+        let core = self.task.task();
+        self.terms.follow_server(core);
+        match (class, self.terms.discipline) {
             (Class::RealTime, Discipline::RoundRobin) => REAL_TIME_SLICE,
-            (Class::Deadline, Discipline::Deadline) if terms.lent == Urgency::IDLE => {
+            (Class::Deadline, Discipline::Deadline) if self.terms.lent == Urgency::IDLE => {
                 Nanos(core.server().left.max(0) as u64)
             }
             _ => Nanos::MAX,
         }
     }
+}
 
-    /// The class and the task in it, in order of precedence.
-    fn choose(&mut self, now: Nanos) -> Option<(TaskView, Class, Nanos)> {
+impl<T: Schedulable> RunQueue<T> {
+    /// Makes the task current that runs next. `None` if nothing is queued.
+    pub(crate) fn pick(&mut self, now: Nanos) -> Option<Arc<T>> {
+        debug_assert!(
+            self.current.is_none(),
+            "the current task is put back before the next is picked"
+        );
+        let (pick, class) = self.choose(now)?;
+        debug_assert!(self.owns(pick.task, pick.slot), "a policy picked what it was not given");
+        let member = self.slots.get_mut(pick.slot)?;
+        let slice = match class {
+            Class::Fair => pick.slice,
+            _ => member.urgent_slice(class),
+        };
+        self.current = Some(Current {
+            task: Arc::clone(&member.task),
+            slot: pick.slot,
+            class,
+            urgency: member.terms.urgency,
+            slice_end: now.saturating_add(slice),
+            generation: self.generation,
+        });
+        let task = Arc::clone(&member.task);
+        self.limit_real_time(now);
+        Some(task)
+    }
+
+    /// The task that runs next, and its class, in order of precedence.
+    fn choose(&mut self, now: Nanos) -> Option<(Pick, Class)> {
         if self.queued_above_fair() > 0
             && let Some((view, class)) = self.choose_above_fair(now)
         {
-            return Some((view, class, Nanos::MAX));
+            return Some((view.runs_for(Nanos::MAX), class));
         }
         if let Some(pick) = self.fair.pick(now) {
-            return Some((pick.task, Class::Fair, pick.slice));
+            return Some((pick, Class::Fair));
         }
-        self.real_time.pick().map(|view| (view, Class::RealTime, Nanos::MAX))
+        self.real_time.pick().map(|view| (view.runs_for(Nanos::MAX), Class::RealTime))
     }
 
     fn choose_above_fair(&mut self, now: Nanos) -> Option<(TaskView, Class)> {

@@ -223,6 +223,16 @@ impl<T: Schedulable> Scheduler<T> {
         Nanos(self.cpus.get(cpu).deadline.load(Ordering::Acquire))
     }
 
+    /// When the timer of `cpu` has to interrupt for [`tick`](Self::tick): never while the CPU is about to switch, because
+    /// that decides anew.
+    pub fn timer_deadline(&self, cpu: CpuId) -> Nanos {
+        let this = self.cpus.get(cpu);
+        if this.resched.load(Ordering::Acquire) {
+            return Nanos::MAX;
+        }
+        Nanos(this.deadline.load(Ordering::Acquire))
+    }
+
     /// How many tasks `cpu` runs and has queued.
     pub fn load(&self, cpu: CpuId) -> u32 {
         self.cpus.get(cpu).load.load(Ordering::Relaxed)

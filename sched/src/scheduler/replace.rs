@@ -106,12 +106,16 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Hands the task in `slot` to the policy, if it is a fair one that the policy does not have yet.
     fn adopt(&mut self, slot: u32, now: Nanos) {
-        let Some(queued) = self.slots.get(slot) else { return };
+        if self.is_running(slot) {
+            return;
+        }
+        let Some(queued) = self.slots.get_mut(slot) else { return };
         let core = queued.task.task();
-        if queued.class == Class::Fair && core.memory_of() != self.generation {
+        if queued.terms.class == Class::Fair && core.memory_of() != self.generation {
             core.remember_for(self.generation);
             core.set_mark(self.watch.mark(now));
-            self.fair.enqueue(Terms::of(core).view(core, slot), Event::Migrated);
+            queued.view = Terms::of(core).view(core, slot);
+            self.fair.enqueue(&queued.view, Event::Migrated);
         }
     }
 }

@@ -41,10 +41,10 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// A task that was put back into its CPU's queue, with what becomes of it.
-    fn of_queued<T: Schedulable>(task: Arc<T>) -> (Arc<T>, Self) {
-        let fate = if task.task().is_urgent() { Self::Displaced } else { Self::Left };
-        (task, fate)
+    /// What becomes of `task`, which was put back into `queue`.
+    fn of_queued<T: Schedulable>(queue: &RunQueue<T>, task: &TaskCore) -> Self {
+        let is_urgent = queue.queued_above_fair() > 0 && task.is_urgent();
+        if is_urgent { Self::Displaced } else { Self::Left }
     }
 }
 
@@ -137,14 +137,18 @@ impl<T: Schedulable> Scheduler<T> {
             _ if self.moves_away(queue, current, cpu) => {
                 Some((queue.take_current(Event::MigratedAway)?, Fate::Migrates))
             }
-            Leave::Yield => queue.put_back(Event::Yielded, now).map(Fate::of_queued),
-            Leave::Block | Leave::Preempt => {
-                queue.put_back(Event::Preempted, now).map(Fate::of_queued)
+            _ => {
+                let yields = leave == Leave::Yield;
+                let event = if yields { Event::Yielded } else { Event::Preempted };
+                let task = queue.put_back(event, now)?;
+                let fate = Fate::of_queued(queue, task.task());
+                Some((task, fate))
             }
         }
     }
 
     /// Whether the running task of `cpu` has to go elsewhere, or is better off there.
+    #[inline]
     fn moves_away(&self, queue: &RunQueue<T>, current: &Current<T>, cpu: CpuId) -> bool {
         let core = current.task.task();
         // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.

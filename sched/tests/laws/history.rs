@@ -12,8 +12,8 @@ use super::{SETUP, view};
 /// A policy, and what it should contain.
 pub struct Model {
     policy: Box<dyn Policy>,
-    /// With the slot of the latest view: an older view must not come back.
-    queued: BTreeMap<TaskId, u32>,
+    /// As it was enqueued: a view from an earlier stay must not come back.
+    queued: BTreeMap<TaskId, TaskView>,
     next_slot: u32,
     asleep: BTreeMap<TaskId, TaskView>,
     current: Option<TaskView>,
@@ -71,15 +71,19 @@ impl Model {
     }
 
     fn enqueue(&mut self, mut task: TaskView, event: Event) {
-        task.slot = self.next_slot;
-        self.next_slot += 1;
-        assert_eq!(self.queued.insert(task.id, task.slot), None);
-        self.policy.enqueue(task, event);
+        if !matches!(event, Event::Preempted | Event::Yielded) {
+            task.slot = self.next_slot;
+            self.next_slot += 1;
+        }
+        assert_eq!(self.queued.insert(task.id, task), None);
+        self.policy.enqueue(&task, event);
     }
 
-    /// The policy gave `task` up: it had it, by this very view.
-    fn forget(&mut self, task: &TaskView) {
-        assert_eq!(self.queued.remove(&task.id), Some(task.slot), "not what was queued");
+    /// The policy gave up `task`, in `slot`: it had it, by this very view, which is returned.
+    fn forget(&mut self, task: TaskId, slot: u32) -> TaskView {
+        let queued = self.queued.remove(&task).expect("it was not queued");
+        assert_eq!(queued.slot, slot, "not what was queued");
+        queued
     }
 
     /// Makes the call, and checks what comes of it.
@@ -94,9 +98,8 @@ impl Model {
                 let pick = self.policy.pick(self.now);
                 assert_eq!(pick.is_some(), !self.queued.is_empty(), "work conservation");
                 if let Some(pick) = pick {
-                    self.forget(&pick.task);
                     assert!(pick.slice > Nanos::ZERO);
-                    self.current = Some(pick.task);
+                    self.current = Some(self.forget(pick.task, pick.slot));
                 }
             }
             Step::Run(span) if self.current.is_some() => {
@@ -133,7 +136,7 @@ impl Model {
                 assert_eq!(stolen.is_some(), possible);
                 if let Some(task) = stolen {
                     assert_eq!(task.id.0 % 2, 0, "stole what may not move");
-                    self.forget(&task);
+                    self.forget(task.id, task.slot);
                     self.asleep.insert(task.id, task);
                 }
             }
@@ -141,14 +144,14 @@ impl Model {
                 if let Some(id) = self.queued.keys().nth(which).copied() {
                     let task = self.policy.remove(id).expect("it is queued");
                     assert_eq!(task.id, id);
-                    self.forget(&task);
+                    self.forget(task.id, task.slot);
                     self.asleep.insert(id, task);
                 }
                 assert!(self.policy.remove(TaskId(u64::MAX)).is_none());
             }
             Step::Drain => {
                 while let Some(task) = self.policy.drain() {
-                    self.forget(&task);
+                    self.forget(task.id, task.slot);
                     self.asleep.insert(task.id, task);
                 }
                 assert!(self.queued.is_empty(), "lost in draining");

@@ -11,14 +11,14 @@ pub fn run_hogs(kind: &PolicyKind, nices: &[i32], total: Nanos) -> Vec<(Nanos, N
     let mut policy = (kind.create)(SETUP);
     assert!(policy.reserve(nices.len()));
     for (i, nice) in nices.iter().enumerate() {
-        policy.enqueue(view(i as u64, *nice), Event::Spawned);
+        policy.enqueue(&view(i as u64, *nice), Event::Spawned);
     }
     let mut now = Nanos::ZERO;
     let mut results = vec![(Nanos::ZERO, Nanos::ZERO); nices.len()];
     let mut waiting_since = vec![Nanos::ZERO; nices.len()];
     while now < total {
         let pick = policy.pick(now).expect("somebody is runnable");
-        let index = pick.task.id.0 as usize;
+        let index = pick.task.0 as usize;
         let waited = now - waiting_since[index];
         results[index].1 = results[index].1.max(waited);
         let mut slice = pick.slice;
@@ -31,7 +31,7 @@ pub fn run_hogs(kind: &PolicyKind, nices: &[i32], total: Nanos) -> Vec<(Nanos, N
             }
         }
         waiting_since[index] = now;
-        policy.enqueue(pick.task, Event::Preempted);
+        policy.enqueue(&view(pick.task.0, nices[index]), Event::Preempted);
     }
     results
 }

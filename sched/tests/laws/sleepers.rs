@@ -62,7 +62,7 @@ pub fn waits(kind: &PolicyKind, habits: &[Habit], total: Nanos) -> Vec<Nanos> {
     let mut policy = (kind.create)(SETUP);
     assert!(policy.reserve(habits.len()));
     let tasks: Vec<_> = (0..).zip(habits).map(|(id, &habit)| Sleeper::new(id, habit)).collect();
-    tasks.iter().for_each(|task| policy.enqueue(task.view, Event::Spawned));
+    tasks.iter().for_each(|task| policy.enqueue(&task.view, Event::Spawned));
     let mut machine = Machine { policy, tasks, now: Nanos::ZERO };
     while machine.now < total {
         machine.turn();
@@ -83,9 +83,8 @@ impl Machine {
             self.wake();
             return;
         };
-        let id = pick.task.id.0 as usize;
+        let id = pick.task.0 as usize;
         let task = &mut self.tasks[id];
-        task.view = pick.task;
         if let State::Waiting { since } = task.state {
             task.longest_wait = task.longest_wait.max(self.now - since);
         }
@@ -111,7 +110,7 @@ impl Machine {
         }
         let task = &mut self.tasks[id];
         task.state = State::Waiting { since: self.now };
-        self.policy.enqueue(task.view, Event::Preempted);
+        self.policy.enqueue(&task.view, Event::Preempted);
     }
 
     /// The running task has done what it does; says whether it sleeps.
@@ -132,7 +131,7 @@ impl Machine {
         for task in &mut self.tasks {
             if task.wake_time().is_some_and(|time| time <= self.now) {
                 task.state = State::Waiting { since: self.now };
-                self.policy.enqueue(task.view, Event::Woken);
+                self.policy.enqueue(&task.view, Event::Woken);
                 preempts |= self.policy.preempts(task.view.id);
             }
         }

@@ -171,7 +171,7 @@ impl Instance {
                 let kernel = show(had(is_set, word.task), word.first);
                 let pick = self.policy.pick(Nanos(word.second));
                 let here = show(
-                    had(pick.is_some(), pick.map_or(0, |pick| pick.task.id.0 as u32)),
+                    had(pick.is_some(), pick.map_or(0, |pick| pick.task.0 as u32)),
                     pick.map_or(0, |pick| pick.slice.0),
                 );
                 Some(("pick".into(), kernel, here))
@@ -227,7 +227,7 @@ impl Instance {
             memory: Memory([word.first, word.second]),
         };
         let event = event(half.flag).unwrap_or(Event::Migrated);
-        self.policy.enqueue(view, event);
+        self.policy.enqueue(&view, event);
         Ok(None)
     }
 }

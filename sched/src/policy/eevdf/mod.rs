@@ -84,32 +84,35 @@ impl Eevdf {
         self.entity(self.current?)
     }
 
-    fn queue(&mut self, place: u32) {
-        let Some(entity) = self.entities.get(place) else { return };
-        let (queue, time) = if self.timeline.is_ahead(entity.runtime) {
-            (&mut self.ahead, entity.runtime)
+    /// Queues `task`, the entity at `place`, which stands at `runtime` and has this `deadline`.
+    fn queue(&mut self, place: u32, task: TaskId, runtime: i64, deadline: i64) {
+        if self.timeline.is_ahead(runtime) {
+            self.ahead.push((runtime, task), place);
         } else {
-            (&mut self.eligible, entity.deadline)
-        };
-        queue.push((time, entity.task.id), place);
+            self.eligible.push((deadline, task), place);
+        }
     }
 
-    /// The current entity, if it is `task`, which comes back into the queue because of `event`.
-    fn resume(&mut self, task: TaskView, event: Event) -> Option<u32> {
+    /// Queues the current entity, if it is `task`, which comes back because of `event`. Says whether it is.
+    fn resume(&mut self, task: TaskId, event: Event) -> bool {
         if !matches!(event, Event::Preempted | Event::Yielded) {
-            return None;
+            return false;
         }
-        let place = self.current?;
-        let entity = self.entities.get_mut(place).filter(|entity| entity.task.id == task.id)?;
-        entity.task = task;
+        let Some(place) = self.current else { return false };
+        let Some(entity) = self.entities.get_mut(place).filter(|entity| entity.task.id == task)
+        else {
+            return false;
+        };
         if event == Event::Yielded {
             // Behind the others, but by no more than a slice however often it yields: what is left to its deadline is how long
             // it runs when they let it.
-            let slice = entity.slice();
-            entity.deadline = (entity.deadline + slice).min(entity.runtime + 2 * slice);
+            entity.deadline =
+                (entity.deadline + entity.slice).min(entity.runtime + 2 * entity.slice);
         }
+        let (runtime, deadline) = (entity.runtime, entity.deadline);
         self.current = None;
-        Some(place)
+        self.queue(place, task, runtime, deadline);
+        true
     }
 
     /// Takes out who has the earliest deadline, after everybody was looked at who has become eligible.
@@ -154,20 +157,20 @@ impl Policy for Eevdf {
         self.entities.reserve(tasks) && self.eligible.reserve(tasks) && self.ahead.reserve(tasks)
     }
 
-    fn enqueue(&mut self, task: TaskView, event: Event) {
-        let place = self.resume(task, event).unwrap_or_else(|| {
-            let entity = self.timeline.place(task, event);
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
+        if !self.resume(task.id, event) {
+            let entity = self.timeline.place(*task, event);
             self.timeline.join(&entity);
-            self.entities.insert(entity)
-        });
-        self.queue(place);
+            let place = self.entities.insert(entity);
+            self.queue(place, task.id, entity.runtime, entity.deadline);
+        }
     }
 
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
         let place = self.choose()?;
         self.current = Some(place);
         let entity = self.entity(place)?;
-        Some(Pick { task: entity.task, slice: Nanos(entity.left().max(GRANULARITY) as u64) })
+        Some(entity.task.runs_for(Nanos(entity.left().max(GRANULARITY) as u64)))
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {
@@ -178,7 +181,7 @@ impl Policy for Eevdf {
         if left >= GRANULARITY {
             return Verdict::Continue(Nanos(left as u64));
         }
-        current.deadline = current.runtime + current.slice();
+        current.deadline = current.runtime + current.slice;
         self.counters[SLICES] += 1;
         Verdict::Reschedule
     }

@@ -21,6 +21,8 @@ const FARTHEST_MEAN: i64 = 1 << 30;
 pub(super) struct Entity {
     pub(super) runtime: i64,
     pub(super) deadline: i64,
+    /// The task's slice in virtual time.
+    pub(super) slice: i64,
     pub(super) task: TaskView,
 }
 
@@ -29,10 +31,11 @@ impl Entity {
         i64::from(self.task.weight)
     }
 
-    /// The task's slice in virtual time.
-    pub(super) fn slice(&self) -> i64 {
-        let slice = if self.task.slice > Nanos::ZERO { self.task.slice } else { SLICE };
-        slice.0 as i64 * UNIT / self.weight()
+    /// `task` at `runtime`, with no deadline yet.
+    fn new(task: TaskView, runtime: i64) -> Self {
+        let slice = if task.slice > Nanos::ZERO { task.slice } else { SLICE };
+        let slice = slice.0 as i64 * UNIT / i64::from(task.weight);
+        Self { runtime, deadline: 0, slice, task }
     }
 
     /// The real time to its deadline, negative if that is past.
@@ -103,8 +106,8 @@ impl Timeline {
 
     /// A task that comes from outside, placed its remembered lag behind the mean and one slice before its deadline.
     pub(super) fn place(&self, task: TaskView, event: Event) -> Entity {
-        let mut entity = Entity { runtime: self.mean(), deadline: 0, task };
-        let (lag, slice) = (task.memory.0[0] as i64, entity.slice());
+        let mut entity = Entity::new(task, self.mean());
+        let (lag, slice) = (task.memory.0[0] as i64, entity.slice);
         // Joining drags the mean along; stretching the lag makes up for it (paper, section 4).
         let total = self.weight + entity.weight();
         let stretched = if self.weight > 0 { lag.saturating_mul(total) / self.weight } else { 0 };
@@ -116,7 +119,7 @@ impl Timeline {
 
     /// What to remember of `entity`: how far it is behind the mean, at most two slices.
     pub(super) fn lag(&self, entity: &Entity) -> Memory {
-        let bound = 2 * entity.slice();
+        let bound = 2 * entity.slice;
         Memory([(self.mean() - entity.runtime).clamp(-bound, bound) as u64, 0])
     }
 }

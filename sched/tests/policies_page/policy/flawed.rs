@@ -56,7 +56,8 @@ impl Policy for Burst {
     }
 
     /// Who was interrupted has used the CPU, too.
-    fn enqueue(&mut self, mut task: TaskView, event: Event) {
+    fn enqueue(&mut self, task: &TaskView, event: Event) {
+        let mut task = *task;
         self.wakeups[0] += u64::from(event == Event::Woken);
         if matches!(event, Event::Preempted | Event::Yielded) {
             task.memory = Memory([self.burst, 0]);
@@ -69,7 +70,7 @@ impl Policy for Burst {
         let task = self.line.take_least(|task| task.memory.0[0])?;
         self.left = SLICE;
         self.burst = 0;
-        Some(Pick { task, slice: SLICE })
+        Some(task.runs_for(SLICE))
     }
 
     /// Until the slice ends, and the burst grows.
