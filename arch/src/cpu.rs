@@ -219,7 +219,8 @@ impl AtomicCpuMask {
 
     /// Whether a CPU is in both sets. Word by word, as a [`load`](Self::load) of each.
     pub fn intersects(&self, other: &Self, order: Ordering) -> bool {
-        self.0.iter().zip(&other.0).any(|(one, two)| one.load(order) & two.load(order) != 0)
+        let both = self.0.iter().zip(&other.0).map(|(one, two)| one.load(order) & two.load(order));
+        both.fold(0, |all, word| all | word) != 0
     }
 
     /// Replaces the set, word by word: a concurrent [`load`](Self::load) may see parts of both sets.

@@ -38,8 +38,8 @@ pub use park::{ParkMode, ParkState, Phase, WakeMask};
 pub use resched::Resched;
 pub use run_queue::{REAL_TIME_SLICE, RunQueue};
 pub use scheduler::{
-    Fate, Leave, Loan, OutOfMemory, Overcommitted, QueueGuard, Replaced, Scheduler, Switch,
-    Switched,
+    CpuQueue, Fate, Leave, Loan, OutOfMemory, Overcommitted, QueueGuard, Replaced, Scheduler,
+    Switch, Switched,
 };
 pub use statistics::CpuStatistics;
 pub use task::{Schedulable, TaskCore, TaskId, TaskStatistics};

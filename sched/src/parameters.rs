@@ -31,15 +31,30 @@ impl Nice {
     /// The ratios are Linux's (`sched(7)`: "a factor of 1.25"), computed rather than tabulated.
     #[must_use]
     pub const fn weight(self) -> u32 {
-        // 1024 · 1.25^-nice in fixed point with 20 fractional bits, rounded at each step.
-        let mut weight: u64 = 1024 << 20;
-        let mut step = 0;
-        while step < self.0.unsigned_abs() {
-            weight = if self.0 > 0 { (weight * 4 + 2) / 5 } else { (weight * 5 + 2) / 4 };
-            step += 1;
-        }
-        ((weight + (1 << 19)) >> 20) as u32
+        WEIGHTS[(self.0 as i32 + 20) as usize]
     }
+}
+
+/// The weight at each nice value, from -20 on.
+const WEIGHTS: [u32; 40] = {
+    let mut weights = [0; 40];
+    let mut i = 0;
+    while i < weights.len() {
+        weights[i] = weight_of(i as i32 - 20);
+        i += 1;
+    }
+    weights
+};
+
+/// 1024 · 1.25^-nice in fixed point with 20 fractional bits, rounded at each step.
+const fn weight_of(nice: i32) -> u32 {
+    let mut weight: u64 = 1024 << 20;
+    let mut step = 0;
+    while step < nice.unsigned_abs() {
+        weight = if nice > 0 { (weight * 4 + 2) / 5 } else { (weight * 5 + 2) / 4 };
+        step += 1;
+    }
+    ((weight + (1 << 19)) >> 20) as u32
 }
 
 /// The scheduling policy in the sense of `sched(7)`.
@@ -117,9 +132,14 @@ impl Parameters {
     /// The task's weight in the fair class.
     #[must_use]
     pub const fn weight(&self) -> u32 {
-        match self.discipline {
+        Self::weight_of(self.discipline, self.nice)
+    }
+
+    /// The weight of a task of this discipline at this nice value.
+    pub(crate) const fn weight_of(discipline: Discipline, nice: Nice) -> u32 {
+        match discipline {
             Discipline::Idle => IDLE_WEIGHT,
-            _ => self.nice.weight(),
+            _ => nice.weight(),
         }
     }
 

@@ -70,9 +70,10 @@ impl<T> Slots<T> {
         match self.entries.get_mut(slot as usize) {
             None => self.entries.push(Entry::Used(value)),
             Some(entry) => {
-                if let Entry::Free(next) = mem::replace(entry, Entry::Used(value)) {
-                    self.free = next;
+                if let Entry::Free(next) = entry {
+                    self.free = *next;
                 }
+                *entry = Entry::Used(value);
             }
         }
         slot

@@ -29,7 +29,7 @@ impl CpuStatistics {
     /// A task runs now that waited for `delay`; the CPU has idled since `idle_since`, if it has.
     pub(crate) fn started(&mut self, delay: Nanos, idle_since: Option<Nanos>, now: Nanos) {
         self.slices += 1;
-        self.queue_delay = self.queue_delay.saturating_add(delay);
+        self.queue_delay.0 += delay.0;
         if let Some(since) = idle_since {
             let idled = now.saturating_sub(since).min(delay);
             self.idle_while_waiting = self.idle_while_waiting.saturating_add(idled);

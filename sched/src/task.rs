@@ -8,9 +8,9 @@ use arch::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use arch::time::Nanos;
 
 use crate::deadline::{Reservation, Server};
-use crate::parameters::{Nice, Parameters};
+use crate::parameters::{Discipline, Nice, Parameters};
 use crate::park::ParkState;
-use crate::policy::{Event, Memory};
+use crate::policy::{Event, Memory, TaskView};
 use crate::slots::Slot;
 use crate::urgency::Urgency;
 use crate::watchdog::Mark;
@@ -44,8 +44,9 @@ pub struct TaskCore {
     queued_at: AtomicU64,
     server_deadline: AtomicU64,
     server_left: AtomicU64,
-    /// See [`Self::waited`]; the value when `waited_epoch` began.
-    waited_lately: AtomicU64,
+    /// See [`Self::waited`]: the value when `waited_epoch` began, and what the sum of all delays was then.
+    waited_before: AtomicU64,
+    delay_before: AtomicU64,
     waited_epoch: AtomicU32,
     waits_since: AtomicU64,
     chances: AtomicU32,
@@ -115,7 +116,8 @@ impl TaskCore {
             queued_at: AtomicU64::new(0),
             server_deadline: AtomicU64::new(0),
             server_left: AtomicU64::new(0),
-            waited_lately: AtomicU64::new(0),
+            waited_before: AtomicU64::new(0),
+            delay_before: AtomicU64::new(0),
             waited_epoch: AtomicU32::new(0),
             waits_since: AtomicU64::new(0),
             chances: AtomicU32::new(0),
@@ -162,6 +164,27 @@ impl TaskCore {
         Parameters::unpack(word, read(&self.slice_ns), reservation)
     }
 
+    /// The task's discipline.
+    pub(crate) fn discipline(&self) -> Discipline {
+        // SeqCst: see `Scheduler::refresh`.
+        Parameters::discipline_of(self.parameters.load(Ordering::SeqCst))
+    }
+
+    /// What a policy sees of the task, which is in `slot`.
+    pub(crate) fn view(&self, slot: u32) -> TaskView {
+        // SeqCst: see `Scheduler::refresh`.
+        let word = self.parameters.load(Ordering::SeqCst);
+        let discipline = Parameters::discipline_of(word);
+        TaskView {
+            id: self.id,
+            slot,
+            weight: Parameters::weight_of(discipline, Parameters::nice_of(word)).max(1),
+            batch: matches!(discipline, Discipline::Batch | Discipline::Idle),
+            slice: Nanos(self.slice_ns.load(Ordering::SeqCst)),
+            memory: self.memory(),
+        }
+    }
+
     /// Whether the task has a positive nice value: its time in user mode is counted apart.
     pub fn is_nice(&self) -> bool {
         // Relaxed: a statistic does not care when a change takes effect.
@@ -197,8 +220,7 @@ impl TaskCore {
 
     /// Whether the task belongs to a class above the fair one, by itself or by what it was lent.
     pub(crate) fn is_urgent(&self) -> bool {
-        let word = self.parameters.load(Ordering::SeqCst);
-        Parameters::discipline_of(word).is_urgent() || self.lent() > Urgency::FAIR
+        self.discipline().is_urgent() || self.lent() > Urgency::FAIR
     }
 
     pub(crate) fn is_retired(&self) -> bool {
@@ -359,7 +381,10 @@ impl TaskCore {
     /// How long the task has waited for a CPU lately: the sum of its delays, halved every four seconds or so.
     pub(crate) fn waited(&self, now: Nanos) -> Nanos {
         let epochs = epoch(now).wrapping_sub(self.waited_epoch.load(Ordering::Relaxed));
-        Nanos(self.waited_lately.load(Ordering::Relaxed).checked_shr(epochs).unwrap_or(0))
+        let delay = self.statistics.queue_delay.load(Ordering::Relaxed);
+        let since = delay.wrapping_sub(self.delay_before.load(Ordering::Relaxed));
+        let waited = self.waited_before.load(Ordering::Relaxed).saturating_add(since);
+        Nanos(waited.checked_shr(epochs).unwrap_or(0))
     }
 
     /// As [`waited`](Self::waited), of a queued task, with the time that it waits now.
@@ -368,16 +393,21 @@ impl TaskCore {
         self.waited(now).saturating_add(now.saturating_sub(since))
     }
 
-    fn note_waited(&self, delay: Nanos, now: Nanos) {
-        self.waited_lately.store(self.waited(now).saturating_add(delay).0, Ordering::Relaxed);
+    #[cold]
+    fn begin_epoch(&self, now: Nanos) {
+        self.waited_before.store(self.waited(now).0, Ordering::Relaxed);
+        let delay = self.statistics.queue_delay.load(Ordering::Relaxed);
+        self.delay_before.store(delay, Ordering::Relaxed);
         self.waited_epoch.store(epoch(now), Ordering::Relaxed);
     }
 
     /// The task is put on its CPU. Returns how long it was queued.
     pub(crate) fn note_started(&self, now: Nanos) -> Nanos {
         let delay = now.0.saturating_sub(self.queued_at.load(Ordering::Relaxed));
+        if self.waited_epoch.load(Ordering::Relaxed) != epoch(now) {
+            self.begin_epoch(now);
+        }
         add(&self.statistics.queue_delay, delay);
-        self.note_waited(Nanos(delay), now);
         add(&self.statistics.slices, 1);
         self.started_at.store(now.0, Ordering::Relaxed);
         Nanos(delay)
@@ -385,8 +415,9 @@ impl TaskCore {
 
     /// Accounts the time since the last call or start, and returns it.
     pub(crate) fn charge(&self, now: Nanos) -> Nanos {
-        let ran = now.saturating_sub(self.started_at());
-        self.started_at.store(now.0.max(self.started_at().0), Ordering::Relaxed);
+        let started_at = self.started_at();
+        let ran = now.saturating_sub(started_at);
+        self.started_at.store(started_at.0 + ran.0, Ordering::Relaxed);
         add(&self.statistics.run_time, ran.0);
         ran
     }

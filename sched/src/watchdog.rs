@@ -121,8 +121,7 @@ impl<T: Schedulable> RunQueue<T> {
     ) -> (Option<Starved<T>>, Option<u32>) {
         let queued = self.queued();
         let here = self.watch.mark(now);
-        let waiting =
-            self.waiting_from(from).filter(|queued| queued.terms.class == Class::Fair);
+        let waiting = self.waiting_from(from).filter(|queued| queued.terms.class == Class::Fair);
         let starved = waiting.filter_map(|entry| {
             let core = entry.task.task();
             let mark = core.mark();

@@ -99,7 +99,8 @@ impl Machine {
     fn switch(&mut self, leave: Leave) {
         let now = Nanos(self.now);
         if let Switched::To(switch) = self.scheduler.begin_switch(CPU, now, leave) {
-            let Switch { previous, fate, next, guard } = switch;
+            let next = Arc::clone(switch.next());
+            let Switch { previous, fate, guard } = switch;
             previous.0.park.set_off_cpu();
             drop(guard);
             self.running = next;

@@ -98,7 +98,9 @@ impl Machine {
         self.pending[cpu] = false;
         let (previous, fate, next) = match self.scheduler.begin_switch(id, self.now, leave) {
             Switched::Stay => return,
-            Switched::To(Switch { previous, fate, next, guard: _guard }) => {
+            Switched::To(switch) => {
+                let next = Arc::clone(switch.next());
+                let Switch { previous, fate, guard: _guard } = switch;
                 previous.0.park.set_off_cpu();
                 (previous, fate, next)
             }
@@ -197,7 +199,7 @@ impl Machine {
     fn check(&self) {
         let mut waiting = Vec::new();
         for cpu in 0..CPUS {
-            let queue = self.scheduler.queue_lock(CpuId::new(cpu)).lock();
+            let queue = self.scheduler.queue(CpuId::new(cpu)).lock();
             waiting.extend(queue.tasks().map(|task| (cpu, task.0.id(), task.0.affinity())));
             let published = self.scheduler.load(CpuId::new(cpu));
             assert_eq!(
@@ -250,7 +252,7 @@ fn tasks_may_be_started_before_the_first_cpu_is_online() {
     scheduler.bring_online(CpuId::BOOT, task(CpuMask::only(CpuId::BOOT)), Nanos(2));
     assert!(scheduler.should_switch(CpuId::BOOT));
     match scheduler.begin_switch(CpuId::BOOT, Nanos(3), Leave::Preempt) {
-        Switched::To(switch) => assert!(Arc::ptr_eq(&switch.next, &early)),
+        Switched::To(switch) => assert!(Arc::ptr_eq(switch.next(), &early)),
         Switched::Stay => panic!("the early task waits"),
     }
 }

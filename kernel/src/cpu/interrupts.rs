@@ -86,7 +86,7 @@ fn timer() {
     if log::take_news() {
         device::announce_news();
     }
-    this.program_timer(cpu);
+    this.program_timer(scheduler().next_tick(cpu));
 }
 
 fn run_device_handler(line: u8) {

@@ -112,8 +112,10 @@ impl Usage {
 
     /// The CPU switches threads.
     pub(crate) fn switch(&self, previous: &Thread, next: &Thread, now: Nanos) {
-        let ended = self.mode();
-        let mode = if next.scheduling.is_idle() { Mode::Idle } else { Mode::System };
+        let mode_of = |thread: &Thread| {
+            if thread.scheduling.is_idle() { Mode::Idle } else { Mode::System }
+        };
+        let (ended, mode) = (mode_of(previous), mode_of(next));
         let span = self.charge(ended, mode, previous, now);
         // Whenever the CPU changes its mode, the clock of its thread is turned as well; a thread that is off its CPU has it stopped.
         previous.scheduling.turn_clock_by(span, ended.meter(), now, Meter::Stopped);

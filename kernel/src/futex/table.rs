@@ -1,24 +1,24 @@
 //! Who waits on which word: a hash table of waiters that live on their threads' stacks.
 //!
 //! A waiter is linked into the list of its key's bucket. Key, bucket and list are guarded by the bucket's lock; a requeue
-//! changes them under the locks of both buckets. `woken` is set by whoever unlinks a waiter in order to wake it.
+//! changes them under the locks of both buckets. Whoever unlinks a waiter in order to wake it says so in its [`Stand`].
 //!
 //! A waiter is linked *before* its word is compared: a waker changes the word and then takes the lock, so either it finds the
 //! waiter, or the waiter sees the change.
 //!
-//! Locks: each bucket's, rank `FUTEX`; two are taken in the order of their numbers. Threads are woken while it is held, which
-//! keeps the waiter's stack frame alive: its owner takes the lock before it returns.
+//! Locks: each bucket's, rank `FUTEX`; two are taken in the order of their numbers. Threads are woken while it is held.
+//! Who was woken does not take it again, but waits until the waker is done with the waiter.
 #![allow(unsafe_code, reason = "waiters are links on the stacks of the threads that wait")]
 
 use alloc::sync::Arc;
 use core::cell::Cell;
 
-use arch::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
+use arch::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 use arch::sync::{Rank, SpinGuard, SpinLock};
 use intrusive_collections::{LinkedList, LinkedListAtomicLink, UnsafeRef, intrusive_adapter};
 
 use super::key::Key;
-use crate::scheduling::{WakeMask, wake_thread};
+use crate::scheduling::{Stand, WakeMask, wake_thread};
 use crate::task::Thread;
 
 /// A thread that waits on a word.
@@ -30,7 +30,8 @@ pub(super) struct Waiter {
     key: Cell<Key>,
     /// The number of the bucket. Written under the locks of the old and the new one.
     bucket: AtomicUsize,
-    woken: AtomicBool,
+    /// Written under the bucket's lock, by the waker who unlinks the waiter.
+    stand: Stand,
 }
 
 // SAFETY: `key` is accessed under the bucket's lock only; the rest is `Sync` by itself.
@@ -70,14 +71,13 @@ impl Waiter {
             bitset,
             key: Cell::new(key),
             bucket: AtomicUsize::new(key.hash() % BUCKETS),
-            woken: AtomicBool::new(false),
+            stand: Stand::new(),
         }
     }
 
     /// Whether a waker chose this waiter.
     pub(super) fn is_woken(&self) -> bool {
-        // Acquire pairs with the release in `Table::wake`.
-        self.woken.load(Ordering::Acquire)
+        self.stand.is_woken()
     }
 }
 
@@ -98,10 +98,14 @@ impl Place<'_> {
 
     /// Unlinks the waiter if it is linked, and returns its present key.
     fn leave(&self) -> Key {
+        if self.waiter.is_woken() {
+            // Nobody else uses it after that.
+            self.waiter.stand.await_release();
+            return self.waiter.key.get();
+        }
         loop {
             let number = self.waiter.bucket.load(Ordering::Relaxed);
             let bucket = &self.table.0[number];
-            // Also when it is unlinked already: a waker may still be using it, under the lock.
             let mut waiters = bucket.waiters.lock();
             if self.waiter.bucket.load(Ordering::Relaxed) != number {
                 continue;
@@ -136,8 +140,9 @@ impl Bucket {
             }
             let Some(waiter) = cursor.remove() else { break };
             self.population.fetch_sub(1, Ordering::Relaxed);
-            waiter.woken.store(true, Ordering::Release);
+            waiter.stand.choose();
             wake_thread(&waiter.thread, WakeMask::EVENT);
+            waiter.stand.release();
             woken += 1;
         }
         woken

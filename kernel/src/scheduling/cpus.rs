@@ -117,15 +117,15 @@ impl Cpu {
         }
     }
 
-    /// Has the machine's timer interrupt no later than the first timer and the end of the running slice. On this CPU, `cpu`,
-    /// with interrupts off.
+    /// Has the machine's timer interrupt no later than the first timer and the [next tick](Scheduler::next_tick). On this
+    /// CPU, with interrupts off.
     ///
     /// A timer that is set too early is left alone: setting it costs more than a switch does, tasks that wake one another would
     /// have it set at each, and its interrupt comes here again.
-    pub(crate) fn program_timer(&self, cpu: CpuId) {
+    pub(crate) fn program_timer(&self, next_tick: Option<Nanos>) {
         // A slice that is over asks for a switch, which comes when preemption is enabled and sets the timer anew. Until then
         // it must not interrupt: it would at once, again and again, and the code that holds preemption off would get nowhere.
-        let deadline = self.timers.earliest().min(scheduler().timer_deadline(cpu));
+        let deadline = self.timers.earliest().min(next_tick.unwrap_or(Nanos::MAX));
         if deadline.0 < self.programmed.load(Ordering::Relaxed) {
             self.programmed.store(deadline.0, Ordering::Relaxed);
             arch::clock::set_timer(Some(deadline));

@@ -44,6 +44,7 @@ impl<T> Mutex<T> {
 
 impl<T: ?Sized> Mutex<T> {
     /// Takes the lock, sleeping until it is free.
+    #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         assert_may_sleep();
         match self.try_lock() {
@@ -121,6 +122,7 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.mutex.locked.store(false, Ordering::Release);
         self.mutex.queue.wake_one();

@@ -1,6 +1,6 @@
 //! When a running thread gives way: the answers to reschedule requests, and the points where they take effect.
 
-use arch::cpu::CpuMask;
+use arch::cpu::{CpuId, CpuMask};
 use arch::events::Ipi;
 use arch::{interrupts, preempt as hold};
 use sched::{Leave, Resched};
@@ -10,32 +10,36 @@ use super::late::release_late;
 use super::switch::schedule;
 
 /// Does what `resched` asks for. The caller stays on its CPU: preemption or interrupts are off.
+#[inline]
 pub(crate) fn carry_out(resched: Resched) {
     match resched {
         Resched::No => {}
         Resched::Here => look(),
-        Resched::Cpu(other) => {
-            if !cpu(other).idle.poke() {
-                arch::ipi::send(&CpuMask::only(other), Ipi::Reschedule);
-            }
-        }
+        Resched::Cpu(other) => interrupt(other),
         Resched::Both(first, second) => {
             let here = arch::current_cpu();
             for cpu in [first, second] {
-                carry_out(if cpu == here { Resched::Here } else { Resched::Cpu(cpu) });
+                if cpu == here { look() } else { interrupt(cpu) }
             }
         }
+    }
+}
+
+/// Has `other` look, by an interrupt unless it polls.
+fn interrupt(other: CpuId) {
+    if !cpu(other).idle.poke() {
+        arch::ipi::send(&CpuMask::only(other), Ipi::Reschedule);
     }
 }
 
 /// Looks at what others decided for this CPU: whether to switch, and when the slice ends.
 pub(crate) fn look() {
     let saved = interrupts::disable();
-    let cpu = arch::current_cpu();
-    if scheduler().should_switch(cpu) {
+    let next_tick = scheduler().next_tick(arch::current_cpu());
+    if next_tick.is_none() {
         hold::request();
     }
-    this_cpu().program_timer(cpu);
+    this_cpu().program_timer(next_tick);
     interrupts::restore(saved);
 }
 

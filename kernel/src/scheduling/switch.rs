@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::mem;
 
+use arch::cpu::CpuId;
 use arch::{clock, interrupts, preempt, thread};
 use sched::{Fate, Leave, Switch, Switched};
 
@@ -69,11 +70,9 @@ fn switch_away(leave: Leave) {
         look();
         return;
     };
-    let Switch { guard, previous, fate, next } = switch;
-    // The lock stays held; `finish` releases it.
-    mem::forget(guard);
+    let (previous, next) = (&switch.previous, switch.next());
     let this = this_cpu();
-    this.usage.switch(&previous, &next, now);
+    this.usage.switch(previous, next, now);
     trace::record(Event::Switch, previous.tid(), next.tid().into(), leave as u64);
     let (from, to) = (previous.scheduling.machine(), next.scheduling.machine());
     // SAFETY: interrupts are off and the queue's lock is held, so `previous` (the caller) and `next`
@@ -81,12 +80,14 @@ fn switch_away(leave: Leave) {
     unsafe {
         save_extended(from);
         switch_space(from, to);
-        task::set_current(&next);
+        // `current` of the run queue keeps `next` alive while it runs.
+        task::set_current(next);
         if let Some(stack) = &(*to).stack {
             thread::set_kernel_stack(stack);
         }
-        // `current` of the run queue keeps `next` alive while it runs.
-        drop(next);
+        let Switch { guard, previous, fate } = switch;
+        // The lock stays held; `finish` releases it.
+        mem::forget(guard);
         this.handoff.leave(previous, fate);
         thread::switch(&raw mut (*from).context, &raw const (*to).context);
         finish();
@@ -126,24 +127,33 @@ unsafe fn finish() {
     // SAFETY: this CPU's note, interrupts off.
     let left = unsafe { this.handoff.take() };
     let Some((previous, fate)) = left else { panic!("a switch without a note") };
+    let queue = scheduler().queue(cpu);
     previous.scheduling.task.park.set_off_cpu();
     // SAFETY: `switch_away` took the lock on this CPU and forgot the guard.
-    unsafe { scheduler().queue_lock(cpu).force_unlock() };
+    unsafe { queue.spin_lock().force_unlock() };
     preempt::enable();
     let current = task::current();
     // SAFETY: the current thread's machine part, interrupts off.
     if let Some(extended) = unsafe { &(*current.scheduling.machine()).extended } {
         extended.restore();
     }
-    this.program_timer(cpu);
+    this.program_timer(queue.next_tick());
     match fate {
         Fate::Left => drop(previous),
+        _ => conclude(previous, fate, cpu),
+    }
+}
+
+/// What is left to do about a thread that was switched away from and does not simply wait. As [`finish`].
+#[cold]
+fn conclude(previous: Arc<Thread>, fate: Fate, cpu: CpuId) {
+    match fate {
         Fate::Ended => {
             // Interrupts are off, so this is not the place to run its destructor.
             drop(Late::new(previous));
             look();
         }
-        Fate::Migrates | Fate::Displaced => {
+        Fate::Left | Fate::Migrates | Fate::Displaced => {
             carry_out(scheduler().finish_switch(previous, fate, clock::now(), cpu));
             look();
         }

@@ -8,15 +8,17 @@
 //! A condition runs without the queue's lock and in a normal state: it may take locks, even [sleeping ones](super::Mutex),
 //! and copy to and from user memory. Each thread that waits has a node on its own stack, linked into the queue.
 //!
-//! Invariants: a node is linked only while the call that made it has not returned; `woken` is set when a waker unlinks
-//! it; a wake-up for one that found a waiter who did not need it is passed on, so none is lost.
+//! Invariants: a node is linked only while the call that made it has not returned; its [`Stand`] says that a waker has unlinked
+//! it, and whether that waker is done with it; a wake-up for one that found a waiter who did not need it is passed on, so none
+//! is lost.
 //!
-//! Locks: the list, rank `WAIT_QUEUE`, taken with interrupts off; threads are woken while it is held.
+//! Locks: the list, rank `WAIT_QUEUE`, taken with interrupts off; threads are woken while it is held. Who was woken does not
+//! take it again.
 #![allow(unsafe_code, reason = "waiters are links on the stacks of the threads that wait")]
 
 use alloc::sync::Arc;
 
-use arch::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use arch::sync::atomic::{AtomicU32, Ordering, fence};
 use arch::sync::{Irq, Rank, SpinLock};
 use arch::time::Nanos;
 use intrusive_collections::{LinkedList, LinkedListAtomicLink, UnsafeRef, intrusive_adapter};
@@ -24,6 +26,7 @@ use sched::{ParkMode, WakeMask};
 
 use super::block::{WaitEnd, assert_may_sleep, block_current, wake_thread};
 use super::observers::{Observers, Registration, Wake};
+use super::stand::Stand;
 use crate::errno::Result;
 use crate::fs::asynchronous;
 use crate::task::{self, Thread};
@@ -32,8 +35,8 @@ use crate::task::{self, Thread};
 struct Waiter {
     link: LinkedListAtomicLink,
     thread: Arc<Thread>,
-    /// A waker has chosen this waiter and unlinked it. Written under the queue's lock.
-    woken: AtomicBool,
+    /// Written under the queue's lock, by the waker who unlinks the waiter.
+    stand: Stand,
 }
 
 intrusive_adapter!(Waiters = UnsafeRef<Waiter>: Waiter { link => LinkedListAtomicLink });
@@ -125,9 +128,9 @@ impl WaitQueue {
                 // signals. The other modes are for short waits, and for those with locks held.
                 asynchronous::deliver(&waiter.thread);
             }
-            let end = block_current(mode, deadline, || waiter.woken.load(Ordering::Acquire));
+            let end = block_current(mode, deadline, || waiter.stand.is_woken());
             // A waker chose this thread: the condition is asked before anybody else's wake-up can be swallowed.
-            if waiter.woken.load(Ordering::Acquire)
+            if waiter.stand.is_woken()
                 && let Some(value) = condition()
             {
                 return Ok(value);
@@ -156,18 +159,17 @@ impl WaitQueue {
         // Pairs with the fence in `join` and `register`: the waker made the condition true, then looks for waiters;
         // the waiter registers, then looks at the condition.
         fence(Ordering::SeqCst);
-        if self.population.load(Ordering::Relaxed) == 0 {
-            return;
+        let population = self.population.load(Ordering::Relaxed);
+        if population & !OBSERVED != 0 {
+            self.wake_waiters(count);
         }
-        self.wake_present(count);
-    }
-
-    fn wake_present(&self, count: usize) {
-        self.wake_waiters(count);
-        self.observers.notify();
+        if population & OBSERVED != 0 {
+            self.observers.notify();
+        }
     }
 
     /// Wakes one waiting thread for what others left over. Observers have been notified when it came.
+    #[inline]
     pub fn pass_on(&self) {
         // As in `wake`.
         fence(Ordering::SeqCst);
@@ -176,15 +178,16 @@ impl WaitQueue {
         }
     }
 
+    #[inline(never)]
     fn wake_waiters(&self, count: usize) {
         let mut waiters = self.waiters.lock();
         for _ in 0..count {
             let Some(waiter) = waiters.pop_front() else { break };
             self.population.fetch_sub(1, Ordering::Relaxed);
-            // Release pairs with the acquire in `wait`. The node stays valid while the lock is held: its owner
-            // takes the lock before it returns.
-            waiter.woken.store(true, Ordering::Release);
+            // The node stays valid until it is released: its owner waits for that before it returns.
+            waiter.stand.choose();
             wake_thread(&waiter.thread, WakeMask::EVENT);
+            waiter.stand.release();
         }
     }
 
@@ -229,7 +232,7 @@ impl core::fmt::Debug for WaitQueue {
 
 impl Waiter {
     fn new(thread: Arc<Thread>) -> Self {
-        Self { link: LinkedListAtomicLink::new(), thread, woken: AtomicBool::new(false) }
+        Self { link: LinkedListAtomicLink::new(), thread, stand: Stand::new() }
     }
 }
 
@@ -244,7 +247,7 @@ impl Membership<'_> {
     fn join(&self) {
         let mut waiters = self.queue.waiters.lock();
         if !self.waiter.link.is_linked() {
-            self.waiter.woken.store(false, Ordering::Relaxed);
+            self.waiter.stand.begin();
             // SAFETY: the node outlives its place in the list: `self` borrows it and unlinks it when dropped.
             waiters.push_back(unsafe { UnsafeRef::from_raw(self.waiter) });
             self.queue.population.fetch_add(1, Ordering::Relaxed);
@@ -257,13 +260,16 @@ impl Membership<'_> {
     /// Unlinks the waiter. If a waker chose it meanwhile, the next one gets the wake-up.
     fn leave_passing_on(&self) {
         self.leave();
-        if self.waiter.woken.swap(false, Ordering::Acquire) {
+        if self.waiter.stand.is_woken() {
+            self.waiter.stand.begin();
             self.queue.wake_waiters(1);
         }
     }
 
     fn leave(&self) {
-        // Also when it is unlinked already: a waker may still be using it, under the lock.
+        if self.waiter.stand.is_woken() {
+            return self.waiter.stand.await_release();
+        }
         let mut waiters = self.queue.waiters.lock();
         if self.waiter.link.is_linked() {
             // SAFETY: a linked waiter is in this queue's list: `join` is the only place that links it.

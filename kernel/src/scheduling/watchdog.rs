@@ -95,7 +95,7 @@ fn dump(policy: &str, starved: &Starved<Thread>) {
     );
     let mut waiting: ArrayVec<Arc<Thread>, NAMED> = ArrayVec::new();
     {
-        let queue = scheduler().queue_lock(*cpu).lock();
+        let queue = scheduler().queue(*cpu).lock();
         waiting.extend(queue.tasks().take(NAMED).map(Arc::clone));
     }
     for thread in &waiting {

@@ -19,7 +19,7 @@ use arch::time::Nanos;
 use intrusive_collections::{KeyAdapter, RBTree, RBTreeAtomicLink, intrusive_adapter};
 
 use crate::held_late;
-use crate::scheduling::{Late, LateLink, cpu_part, this_cpu_part};
+use crate::scheduling::{Late, LateLink, cpu_part, scheduler, this_cpu_part};
 
 /// What a timer does: gets the timer itself, to arm it again.
 type Callback = Box<dyn Fn(&Arc<TimerNode>) + Send + Sync>;
@@ -87,7 +87,7 @@ impl TimerNode {
         let this = this_cpu_part();
         let is_first = this.timers.insert(Arc::clone(self), arch::current_cpu().index());
         if is_first {
-            this.program_timer(arch::current_cpu());
+            this.program_timer(scheduler().next_tick(arch::current_cpu()));
         }
         drop(control);
     }

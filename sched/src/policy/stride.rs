@@ -93,7 +93,7 @@ impl Policy for Stride {
         let returning = matches!(event, Event::Preempted | Event::Yielded);
         let client = match self.current.take_if(|current| returning && current.task.id == task.id) {
             Some(mut current) => {
-                                if event == Event::Yielded {
+                if event == Event::Yielded {
                     // It gives the rest of its quantum away.
                     current.pass += current.virtual_time(self.left);
                 }

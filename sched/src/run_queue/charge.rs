@@ -15,7 +15,7 @@ impl<T: Schedulable> RunQueue<T> {
         let ran = current.task.task().charge(now);
         self.watch.charge(current.class, ran);
         if current.class != Class::Idle {
-            self.statistics.run_time = self.statistics.run_time.saturating_add(ran);
+            self.statistics.run_time.0 += ran.0;
         }
         match current.class {
             Class::Fair if current.generation != self.generation => Verdict::Reschedule,

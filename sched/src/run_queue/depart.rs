@@ -48,9 +48,9 @@ impl<T: Schedulable> RunQueue<T> {
     fn enqueue_current(&mut self, event: Event, now: Nanos) {
         let Some(current) = &mut self.current else { return };
         let slot = mem::replace(&mut current.slot, Slot::NONE);
-        if let Some(Member { task, terms, .. }) = self.slots.remove(slot) {
+        if let Some(Member { task, .. }) = self.slots.remove(slot) {
             task.task().set_slot(Slot::NONE);
-            self.enqueue(task, terms, event, now);
+            self.enqueue(task, event, now);
         }
     }
 
@@ -184,7 +184,10 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     fn release(&mut self, view: &TaskView) -> Option<Arc<T>> {
-        debug_assert!(self.owns(view.id, view.slot), "a policy returned a view that it was not given");
+        debug_assert!(
+            self.owns(view.id, view.slot),
+            "a policy returned a view that it was not given"
+        );
         let Member { task, .. } = self.slots.remove(view.slot)?;
         task.task().set_slot(Slot::NONE);
         task.task().set_memory(view.memory);

@@ -208,14 +208,14 @@ impl<T: Schedulable> RunQueue<T> {
         self.current.as_ref().is_some_and(|current| current.task.task().id() == task.id())
     }
 
-    /// Queues `task`, whose terms were `terms` lately. Returns whether it should take the CPU from the running one at once.
-    pub(crate) fn enqueue(&mut self, task: Arc<T>, terms: Terms, event: Event, now: Nanos) -> bool {
+    /// Queues `task`. Returns whether it should take the CPU from the running one at once.
+    pub(crate) fn enqueue(&mut self, task: Arc<T>, event: Event, now: Nanos) -> bool {
         let core = task.task();
         debug_assert_eq!(core.slot(), Slot::NONE, "a task is queued twice");
         self.catch_up(core, now);
         // Before the terms are looked at: see `Scheduler::refresh`.
         core.move_to(self.cpu);
-        let mut terms = terms.renewed(core);
+        let mut terms = Terms::of(core);
         if terms.discipline == Discipline::Deadline {
             serve(core, &core.parameters(), event, now);
             terms.follow_server(core);
@@ -235,7 +235,7 @@ impl<T: Schedulable> RunQueue<T> {
         core.note_queued(now);
         core.set_mark(self.watch.mark(now));
         task.was_queued(self.cpu, event);
-        let view = terms.view(core, slot);
+        let view = core.view(slot);
         match class {
             Class::Fair | Class::Idle => {
                 self.fair.enqueue(&view, event);

@@ -26,15 +26,17 @@ impl<T: Schedulable> Member<T> {
 }
 
 impl<T: Schedulable> RunQueue<T> {
-    /// Makes the task current that runs next. `None` if nothing is queued.
-    pub(crate) fn pick(&mut self, now: Nanos) -> Option<Arc<T>> {
+    /// Makes the task current that runs next. Says whether there is one: nothing may be queued.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) fn pick(&mut self, now: Nanos) -> bool {
         debug_assert!(
             self.current.is_none(),
             "the current task is put back before the next is picked"
         );
-        let (pick, class) = self.choose(now)?;
+        let Some((pick, class)) = self.choose(now) else { return false };
         debug_assert!(self.owns(pick.task, pick.slot), "a policy picked what it was not given");
-        let member = self.slots.get_mut(pick.slot)?;
+        let Some(member) = self.slots.get_mut(pick.slot) else { return false };
         let slice = match class {
             Class::Fair => pick.slice,
             _ => member.urgent_slice(class),
@@ -47,12 +49,12 @@ impl<T: Schedulable> RunQueue<T> {
             slice_end: now.saturating_add(slice),
             generation: self.generation,
         });
-        let task = Arc::clone(&member.task);
         self.limit_real_time(now);
-        Some(task)
+        true
     }
 
     /// The task that runs next, and its class, in order of precedence.
+    #[inline(always)]
     fn choose(&mut self, now: Nanos) -> Option<(Pick, Class)> {
         if self.queued_above_fair() > 0
             && let Some((view, class)) = self.choose_above_fair(now)
@@ -95,9 +97,7 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     /// Makes the CPU's own thread current.
-    pub(crate) fn pick_idle(&mut self) -> Option<Arc<T>> {
-        let task = self.idle.clone()?;
-        self.current = Some(Current::idle(Arc::clone(&task)));
-        Some(task)
+    pub(crate) fn pick_idle(&mut self) {
+        self.current = self.idle.clone().map(Current::idle);
     }
 }

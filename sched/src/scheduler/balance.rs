@@ -12,7 +12,7 @@ use arch::time::Nanos;
 use super::Scheduler;
 use crate::policy::{Event, Verdict};
 use crate::resched::Resched;
-use crate::run_queue::{Refilled, Rotation, RunQueue, Terms};
+use crate::run_queue::{Refilled, Rotation, RunQueue};
 use crate::task::Schedulable;
 
 /// How often a CPU with two tasks more than another gives one away.
@@ -163,19 +163,20 @@ impl<T: Schedulable> Scheduler<T> {
             drop(queue);
             return self.place(task, Event::Migrated, now, from);
         }
-        let terms = Terms::of(task.task());
-        self.add(queue, task, terms, Event::Migrated, now, from)
+        self.add(queue, task, Event::Migrated, now, from)
     }
 
-    /// Steals a task for `thief`, whose queue is empty and locked, and makes it current there.
-    pub(super) fn pull(&self, queue: &mut RunQueue<T>, thief: CpuId, now: Nanos) -> Option<Arc<T>> {
+    /// Steals a task for `thief`, whose queue is empty and locked. Says whether there was one.
+    #[must_use]
+    pub(super) fn pull(&self, queue: &mut RunQueue<T>, thief: CpuId, now: Nanos) -> bool {
         let mut tried = CpuMask::only(thief);
         loop {
             let candidates = self.online();
             let victim = candidates
                 .iter()
                 .filter(|&cpu| !tried.contains(cpu) && self.load(cpu) > 1)
-                .max_by_key(|&cpu| self.load(cpu))?;
+                .max_by_key(|&cpu| self.load(cpu));
+            let Some(victim) = victim else { return false };
             tried.insert(victim);
             // Two queues are locked here; `try_lock` cannot deadlock with another thief.
             let this = self.cpus.get(victim);
@@ -185,9 +186,8 @@ impl<T: Schedulable> Scheduler<T> {
             task.task().move_to(thief);
             self.publish(this, victim, &other);
             drop(other);
-            let terms = Terms::of(task.task());
-            queue.enqueue(task, terms, Event::Migrated, now);
-            return queue.pick(now);
+            queue.enqueue(task, Event::Migrated, now);
+            return true;
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct OutOfMemory;
 pub type QueueGuard<'a, T> = SpinGuard<'a, RunQueue<T>, Irq>;
 
 /// One CPU's queue and what is published of it.
-struct CpuQueue<T: Schedulable> {
+pub struct CpuQueue<T: Schedulable> {
     queue: SpinLock<RunQueue<T>, Irq>,
     /// Tasks queued and running, the CPU's own not counted.
     load: AtomicU32,
@@ -175,6 +175,7 @@ impl<T: Schedulable> Scheduler<T> {
         let mut queue = this.queue.lock();
         queue.set_idle(idle, now);
         self.publish(this, cpu, &queue);
+        self.publish_idleness(cpu, queue.load() == 0);
         self.online.insert(cpu, Ordering::AcqRel);
     }
 
@@ -223,14 +224,10 @@ impl<T: Schedulable> Scheduler<T> {
         Nanos(self.cpus.get(cpu).deadline.load(Ordering::Acquire))
     }
 
-    /// When the timer of `cpu` has to interrupt for [`tick`](Self::tick): never while the CPU is about to switch, because
-    /// that decides anew.
-    pub fn timer_deadline(&self, cpu: CpuId) -> Nanos {
-        let this = self.cpus.get(cpu);
-        if this.resched.load(Ordering::Acquire) {
-            return Nanos::MAX;
-        }
-        Nanos(this.deadline.load(Ordering::Acquire))
+    /// When [`tick`](Self::tick) should be called on `cpu`, as [`deadline`](Self::deadline); `None` if it
+    /// [should switch](Self::should_switch), which decides that anew.
+    pub fn next_tick(&self, cpu: CpuId) -> Option<Nanos> {
+        self.cpus.get(cpu).next_tick()
     }
 
     /// How many tasks `cpu` runs and has queued.
@@ -263,10 +260,10 @@ impl<T: Schedulable> Scheduler<T> {
         self.spawned.load(Ordering::Relaxed)
     }
 
-    /// The run-queue lock of `cpu`, for the incoming task to release (see [`Switch`]).
+    /// The queue of `cpu`.
     #[must_use]
-    pub fn queue_lock(&self, cpu: CpuId) -> &SpinLock<RunQueue<T>, Irq> {
-        &self.cpus.get(cpu).queue
+    pub fn queue(&self, cpu: CpuId) -> &CpuQueue<T> {
+        self.cpus.get(cpu)
     }
 
     /// The CPUs that a task with this affinity can use now: all, if it allows none that is online. Before any is online,
@@ -294,12 +291,19 @@ impl<T: Schedulable> Scheduler<T> {
     /// Publishes the facts about `cpu`. Called before its queue's lock is released after any change.
     fn publish(&self, this: &CpuQueue<T>, cpu: CpuId, queue: &RunQueue<T>) {
         let load = queue.load();
-        this.load.store(load, Ordering::Relaxed);
+        // Written under the queue's lock only, so the former value is exact.
+        if this.load.load(Ordering::Relaxed) != load {
+            this.load.store(load, Ordering::Relaxed);
+            self.publish_idleness(cpu, load == 0);
+        }
         this.urgency.store(queue.urgency().0, Ordering::Relaxed);
         self.publish_waiting(this, queue);
         // Release pairs with the acquire in `deadline`, on this CPU or after its reschedule interrupt.
         this.deadline.store(queue.deadline().0, Ordering::Release);
-        let is_idle = load == 0;
+    }
+
+    /// Publishes whether `cpu` has nothing to do.
+    fn publish_idleness(&self, cpu: CpuId, is_idle: bool) {
         if is_idle != self.idle.contains(cpu, Ordering::Relaxed) {
             if is_idle {
                 self.idle.insert(cpu, Ordering::Relaxed);
@@ -330,5 +334,22 @@ impl<T: Schedulable> CpuQueue<T> {
             balance_at: AtomicU64::new(0),
             switches: AtomicU64::new(0),
         }
+    }
+
+    /// Takes the queue's lock.
+    pub fn lock(&self) -> QueueGuard<'_, T> {
+        self.queue.lock()
+    }
+
+    /// The lock itself, for the incoming task to release (see [`Switch`]).
+    #[must_use]
+    pub fn spin_lock(&self) -> &SpinLock<RunQueue<T>, Irq> {
+        &self.queue
+    }
+
+    /// See [`Scheduler::next_tick`].
+    pub fn next_tick(&self) -> Option<Nanos> {
+        let switches = self.resched.load(Ordering::Acquire);
+        (!switches).then(|| Nanos(self.deadline.load(Ordering::Acquire)))
     }
 }

@@ -15,7 +15,7 @@ use arch::time::Nanos;
 
 use super::{OutOfMemory, Scheduler};
 use crate::policy::{Event, POLICIES, Policy, PolicyKind, Setup};
-use crate::run_queue::{Class, RunQueue, Terms};
+use crate::run_queue::{Class, RunQueue};
 use crate::task::Schedulable;
 
 /// The CPUs that have to [call the scheduler](Scheduler::begin_switch) after a replacement.
@@ -114,7 +114,7 @@ impl<T: Schedulable> RunQueue<T> {
         if queued.terms.class == Class::Fair && core.memory_of() != self.generation {
             core.remember_for(self.generation);
             core.set_mark(self.watch.mark(now));
-            queued.view = Terms::of(core).view(core, slot);
+            queued.view = core.view(slot);
             self.fair.enqueue(&queued.view, Event::Migrated);
         }
     }

@@ -49,7 +49,7 @@ impl Fate {
 }
 
 /// A decided switch. The queue's lock is held across the switch: the outgoing task forgets `guard`, and the
-/// incoming one releases the lock through [`Scheduler::queue_lock`] *of the CPU that it then runs on*.
+/// incoming one releases the [lock](super::CpuQueue::spin_lock) *of the CPU that it then runs on*.
 #[must_use = "the chosen task has to run"]
 pub struct Switch<'a, T: Schedulable> {
     /// The lock of this CPU's queue.
@@ -58,8 +58,14 @@ pub struct Switch<'a, T: Schedulable> {
     pub previous: Arc<T>,
     /// What becomes of it.
     pub fate: Fate,
-    /// Who gets it.
-    pub next: Arc<T>,
+}
+
+impl<T: Schedulable> Switch<'_, T> {
+    /// Who gets the CPU. The queue keeps the task alive while it runs.
+    #[must_use]
+    pub fn next(&self) -> &Arc<T> {
+        self.guard.current.as_ref().map_or(&self.previous, |current| &current.task)
+    }
 }
 
 /// The outcome of [`Scheduler::begin_switch`].
@@ -89,31 +95,32 @@ impl<T: Schedulable> Scheduler<T> {
         };
         let search = self.pull_urgent(&mut queue, cpu, now);
         let ran = Urgency(this.urgency.load(Ordering::Relaxed));
-        let next = queue
-            .pick(now)
-            .or_else(|| self.pull(&mut queue, cpu, now))
-            .or_else(|| queue.pick_idle())
-            .unwrap_or_else(|| Arc::clone(&previous));
+        let has_picked = queue.pick(now) || self.pull(&mut queue, cpu, now) && queue.pick(now);
+        if !has_picked {
+            queue.pick_idle();
+        }
         self.publish(this, cpu, &queue);
         let looks_again = (search.is_incomplete || ran > Urgency::FAIR)
             && self.has_missed(&search, cpu, queue.urgency());
         if looks_again {
             this.resched.store(true, Ordering::Release);
         }
-        if Arc::ptr_eq(&previous, &next) {
+        let Some(next) = queue.current.as_ref().filter(|next| !Arc::ptr_eq(&previous, &next.task))
+        else {
             return Switched::Stay;
-        }
+        };
+        let core = next.task.task();
+        let delay = core.note_started(now);
+        core.park.set_on_cpu();
         let fate = if looks_again && fate == Fate::Left { Fate::Displaced } else { fate };
         match leave {
             Leave::Block | Leave::Exit => previous.task().note_left_voluntarily(),
             Leave::Preempt | Leave::Yield => previous.task().note_left_involuntarily(),
         }
-        let delay = next.task().note_started(now);
         queue.note_switch(delay, now);
-        next.task().park.set_on_cpu();
         // Written under the queue's lock only, so a load and a store replace the locked addition.
         this.switches.store(this.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        Switched::To(Switch { guard: queue, previous, fate, next })
+        Switched::To(Switch { guard: queue, previous, fate })
     }
 
     /// Removes the running task from the CPU. `None` if it turns out that it has no reason to go.
@@ -148,14 +155,18 @@ impl<T: Schedulable> Scheduler<T> {
     }
 
     /// Whether the running task of `cpu` has to go elsewhere, or is better off there.
-    #[inline]
+    #[inline(always)]
     fn moves_away(&self, queue: &RunQueue<T>, current: &Current<T>, cpu: CpuId) -> bool {
         let core = current.task.task();
-        // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
-        let finds_better = || queue.queued() > 0 && core.may_run_on_any(&self.idle);
-        let finds_refuge = || queue.is_displaced() && self.has_refuge(core, cpu, queue.urgency());
-        let must_leave = || !core.may_run_on(cpu) && self.must_leave(cpu, core);
-        current.class != Class::Idle && (must_leave() || finds_better() || finds_refuge())
+        match current.class {
+            Class::Idle => return false,
+            _ if !core.may_run_on(cpu) && self.must_leave(cpu, core) => return true,
+            // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
+            _ if queue.queued() > 0 && core.may_run_on_any(&self.idle) => return true,
+            Class::Fair => return false,
+            _ => {}
+        }
+        queue.is_displaced() && self.has_refuge(core, cpu, queue.urgency())
     }
 
     /// Counts a task that went to sleep uninterruptibly. Its waker, who waits until it is off the CPU, counts it off.

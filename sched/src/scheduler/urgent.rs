@@ -18,7 +18,7 @@ use arch::time::Nanos;
 use super::{CpuQueue, Scheduler};
 use crate::policy::Event;
 use crate::resched::Resched;
-use crate::run_queue::{RunQueue, Terms};
+use crate::run_queue::RunQueue;
 use crate::task::{Schedulable, TaskCore};
 use crate::urgency::Urgency;
 
@@ -78,8 +78,7 @@ impl<T: Schedulable> Scheduler<T> {
             self.publish(that, victim, &other);
             drop(other);
             if let Some(task) = stolen {
-                let terms = Terms::of(task.task());
-                queue.enqueue(task, terms, Event::Migrated, now);
+                queue.enqueue(task, Event::Migrated, now);
             }
         }
     }

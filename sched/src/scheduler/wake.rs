@@ -10,9 +10,7 @@ use super::{QueueGuard, Scheduler};
 use crate::park::{WakeMask, Woken};
 use crate::policy::{CpuSnapshot, Event, TaskView, placement};
 use crate::resched::Resched;
-use crate::run_queue::Terms;
 use crate::task::{Schedulable, TaskCore};
-use crate::urgency::Urgency;
 
 /// A deadline that is so little earlier is no reason to interrupt a CPU: a policy may round it.
 const EARLIER: Nanos = Nanos::from_micros(1);
@@ -49,9 +47,8 @@ impl<T: Schedulable> Scheduler<T> {
 
     /// Queues a task that is in nobody's hands but the caller's.
     pub(super) fn place(&self, task: Arc<T>, event: Event, now: Nanos, here: CpuId) -> Resched {
-        let terms = Terms::of(task.task());
         loop {
-            let cpu = self.select_cpu(task.task(), &terms, now, here);
+            let cpu = self.select_cpu(task.task(), now, here);
             let this = self.cpus.get(cpu);
             let mut queue = this.queue.lock();
             task.task().move_to(cpu);
@@ -66,16 +63,15 @@ impl<T: Schedulable> Scheduler<T> {
                 queue.statistics.woken += 1;
                 queue.statistics.woken_locally += u64::from(cpu == here);
             }
-            return self.add(queue, task, terms, event, now, here);
+            return self.add(queue, task, event, now, here);
         }
     }
 
-    /// Adds `task`, whose terms were `terms` lately, to `queue`, and says who has to know.
+    /// Adds `task` to `queue`, and says who has to know.
     pub(super) fn add(
         &self,
         mut queue: QueueGuard<'_, T>,
         task: Arc<T>,
-        terms: Terms,
         event: Event,
         now: Nanos,
         here: CpuId,
@@ -83,9 +79,8 @@ impl<T: Schedulable> Scheduler<T> {
         let cpu = queue.cpu;
         let this = self.cpus.get(cpu);
         let programmed = this.deadline.load(Ordering::Relaxed);
-        let is_urgent = terms.urgency > Urgency::FAIR;
-        let usable = is_urgent.then(|| self.usable(&task.task().affinity()));
-        let preempts = queue.enqueue(task, terms, event, now);
+        let usable = task.task().is_urgent().then(|| self.usable(&task.task().affinity()));
+        let preempts = queue.enqueue(task, event, now);
         self.publish(this, cpu, &queue);
         let wanted = this.deadline.load(Ordering::Relaxed);
         drop(queue);
@@ -103,7 +98,7 @@ impl<T: Schedulable> Scheduler<T> {
         }
     }
 
-    fn select_cpu(&self, core: &TaskCore, terms: &Terms, now: Nanos, here: CpuId) -> CpuId {
+    fn select_cpu(&self, core: &TaskCore, now: Nanos, here: CpuId) -> CpuId {
         let (affinity, last) = (core.affinity(), core.cpu());
         if affinity.is_only(last) && self.is_online(last) {
             return last;
@@ -117,12 +112,12 @@ impl<T: Schedulable> Scheduler<T> {
             load: &load,
             random: self.seed ^ now.0 ^ core.id().0 << 40,
         };
-        let cpu = if terms.urgency > Urgency::FAIR {
+        let cpu = if core.is_urgent() {
             placement::least_urgent(&snapshot, &|cpu| {
                 self.cpus.get(cpu).urgency.load(Ordering::Relaxed)
             })
         } else {
-            (self.policy().select_cpu)(&terms.view(core, TaskView::NOT_QUEUED), &snapshot)
+            (self.policy().select_cpu)(&core.view(TaskView::NOT_QUEUED), &snapshot)
         };
         // A policy is not trusted with the affinity.
         if snapshot.allowed.contains(cpu) { cpu } else { snapshot.allowed.lowest().unwrap_or(here) }

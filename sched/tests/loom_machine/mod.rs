@@ -120,7 +120,8 @@ impl Machine {
         let Switched::To(switch) = self.scheduler.begin_switch(id, NOW, leave) else {
             return self.look(cpu);
         };
-        let Switch { guard, previous, fate, next } = switch;
+        let next = Arc::clone(switch.next());
+        let Switch { guard, previous, fate } = switch;
         assert!(Arc::ptr_eq(&previous, &self.running(cpu)), "another task had the CPU");
         let elsewhere = (0..self.cpus.len()).filter(|&other| other != cpu);
         for other in elsewhere {
@@ -161,7 +162,7 @@ impl Machine {
         let mut places = 0;
         for cpu in 0..self.cpus.len() {
             let runs = usize::from(Arc::ptr_eq(task, &self.running(cpu)));
-            let queue = self.scheduler.queue_lock(CpuId::new(cpu)).lock();
+            let queue = self.scheduler.queue(CpuId::new(cpu)).lock();
             let here = runs + queue.tasks().filter(|queued| Arc::ptr_eq(queued, task)).count();
             assert!(here == 0 || task.0.may_run_on(CpuId::new(cpu)), "on a forbidden CPU");
             places += here;

@@ -139,7 +139,9 @@ impl Machine {
         self.cpus[cpu].is_told = false;
         let left = match self.scheduler.begin_switch(id, self.now, leave) {
             Switched::Stay => None,
-            Switched::To(Switch { previous, fate, next, guard: _guard }) => {
+            Switched::To(switch) => {
+                let next = Arc::clone(switch.next());
+                let Switch { previous, fate, guard: _guard } = switch;
                 previous.0.park.set_off_cpu();
                 self.cpus[cpu].running = next;
                 Some((previous, fate))

@@ -115,32 +115,52 @@ impl Eevdf {
         true
     }
 
+    /// Queues a task that did not compete here.
+    #[inline(never)]
+    fn join(&mut self, task: &TaskView, event: Event) {
+        let entity = self.timeline.place(*task, event);
+        self.timeline.join(&entity);
+        let place = self.entities.insert(entity);
+        self.queue(place, task.id, entity.runtime, entity.deadline);
+    }
+
     /// Takes out who has the earliest deadline, after everybody was looked at who has become eligible.
     fn choose(&mut self) -> Option<u32> {
-        // Who becomes eligible is most often chosen at once, and then need not be queued once more.
-        let mut first: Option<((i64, TaskId), u32)> = None;
-        while let Some(((runtime, _), place)) = self.ahead.first() {
-            // Rounding may leave nobody at or behind the mean; then the first is closest.
-            let somebody_is_eligible = first.is_some() || !self.eligible.is_empty();
-            if somebody_is_eligible && self.timeline.is_ahead(*runtime) {
-                break;
-            }
-            let place = *place;
-            let _ = self.ahead.pop();
-            let Some(entity) = self.entities.get(place) else { continue };
+        if self.eligible.is_empty() {
+            // Who stands first has become eligible, or is closest to it where rounding leaves nobody at or behind the mean. Most
+            // often he is the only one, and then need not be queued once more.
+            let (_, place) = self.ahead.pop()?;
             self.counters[ADMISSIONS] += 1;
-            let admitted = ((entity.deadline, entity.task.id), place);
-            if let Some((key, place)) = first.replace(admitted) {
-                self.eligible.push(key, place);
-            }
-        }
-        if let Some((key, place)) = first {
-            if self.eligible.first().is_none_or(|(other, _)| key < *other) {
+            if !self.somebody_has_become_eligible() {
                 return Some(place);
             }
-            self.eligible.push(key, place);
+            self.admit(place);
+        }
+        self.choose_among_eligible()
+    }
+
+    /// As [`choose`](Self::choose), where there is a choice.
+    #[inline(never)]
+    fn choose_among_eligible(&mut self) -> Option<u32> {
+        while self.somebody_has_become_eligible() {
+            let (_, place) = self.ahead.pop()?;
+            self.counters[ADMISSIONS] += 1;
+            self.admit(place);
         }
         self.eligible.pop().map(|(_, place)| place)
+    }
+
+    /// Whether one of those who were ahead of the mean is not any more.
+    fn somebody_has_become_eligible(&self) -> bool {
+        let first = self.ahead.first();
+        first.is_some_and(|((runtime, _), _)| !self.timeline.is_ahead(*runtime))
+    }
+
+    /// Queues the entity at `place` among the eligible ones.
+    fn admit(&mut self, place: u32) {
+        if let Some(entity) = self.entities.get(place) {
+            self.eligible.push((entity.deadline, entity.task.id), place);
+        }
     }
 
     /// The entity at `place`, out of its queue, leaves the competition.
@@ -159,10 +179,7 @@ impl Policy for Eevdf {
 
     fn enqueue(&mut self, task: &TaskView, event: Event) {
         if !self.resume(task.id, event) {
-            let entity = self.timeline.place(*task, event);
-            self.timeline.join(&entity);
-            let place = self.entities.insert(entity);
-            self.queue(place, task.id, entity.runtime, entity.deadline);
+            self.join(task, event);
         }
     }
 

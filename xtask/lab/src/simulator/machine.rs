@@ -294,7 +294,9 @@ impl<'a> Machine<'a> {
     ) -> Option<(Arc<SimulatedTask>, Fate, Arc<SimulatedTask>)> {
         match self.scheduler.begin_switch(cpu, Nanos(self.now), leave) {
             Switched::Stay => None,
-            Switched::To(Switch { previous, fate, next, guard: _guard }) => {
+            Switched::To(switch) => {
+                let next = Arc::clone(switch.next());
+                let Switch { previous, fate, guard: _guard } = switch;
                 previous.task().park.set_off_cpu();
                 Some((previous, fate, next))
             }
