@@ -158,6 +158,14 @@ impl Context {
         active.is_empty()
     }
 
+    /// Whether another CPU runs the space at the moment, so that a flush is likely to interrupt somebody. A hint.
+    #[must_use]
+    pub fn runs_elsewhere(&self) -> bool {
+        let mut active = self.active.load(Ordering::Relaxed);
+        active.remove(machine::current_cpu());
+        !active.is_empty() && state().runs_on_any(active)
+    }
+
     /// Makes every CPU forget `range`; returns when all have. Table writes that precede the call are covered.
     ///
     /// Sends no IPI when the space is active on this CPU alone. Does not sleep; spins for as long as the targets

@@ -145,6 +145,11 @@ impl Shootdowns {
         }
     }
 
+    /// Whether one of the `active` CPUs of a space is not lazy.
+    pub(super) fn runs_on_any(&self, active: CpuMask) -> bool {
+        !self.targets(active, Tables::Kept).is_empty()
+    }
+
     /// Posts `request` to `targets` and waits until each has served it.
     fn send(&self, processor: &impl Processor, request: Request, targets: &CpuMask) {
         debug_assert!(interrupts::enabled(), "waiting for a shootdown with interrupts off");

@@ -105,10 +105,10 @@ impl<'a> Gather<'a> {
         self.table(range, old, 1);
     }
 
-    /// Whether a copy of a level 1 table is worth having [unmarked](Self::unmarked_table): other CPUs may have translations
-    /// by it, and would be interrupted for each page that is copied after it.
+    /// Whether a copy of a level 1 table is worth having [unmarked](Self::unmarked_table): other CPUs run the space,
+    /// and would be interrupted for each page that is copied after it.
     pub(crate) fn wants_unmarked(&self) -> bool {
-        self.unmarked.is_none() && !self.tlb.is_local()
+        self.unmarked.is_none() && self.tlb.runs_elsewhere()
     }
 
     /// The page of `entry` was mapped, and is in no TLB.
