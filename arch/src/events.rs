@@ -1,11 +1,11 @@
-//! What the machine tells the kernel, and what one CPU tells another.
+//! What the machine tells the kernel and asks it for, and what one CPU tells another.
 //!
 //! [`Handlers`] is the kernel's half of the border: the entry code calls it for events that arrive in kernel
 //! mode. Events in user mode come back from `enter_user` as a value instead.
 
 use core::fmt;
 
-use crate::addr::VirtAddr;
+use crate::addr::{Frame, VirtAddr};
 use crate::context::Access;
 use crate::tlb::Sent;
 
@@ -93,4 +93,13 @@ pub struct InterruptCount {
     pub name: &'static str,
     /// The count of each online CPU, in CPU order.
     pub counts: alloc::vec::Vec<u64>,
+}
+
+/// Where the machine layer has frames from, for kernel page tables and stacks.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameSource {
+    /// A frame, if there is one.
+    pub take: fn() -> Option<Frame>,
+    /// Takes a frame back that `take` has handed out and that was not needed. One that was used never comes back.
+    pub give_back: fn(Frame),
 }

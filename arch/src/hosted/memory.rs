@@ -7,6 +7,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::addr::{Frame, PAGE_SIZE, PhysAddr};
+use crate::events::FrameSource;
 use crate::paging::{Entry, EntryFlags, TABLE_ENTRIES, USER_ROOT_ENTRIES};
 
 /// Each slot spans 64 GiB of physical addresses.
@@ -85,7 +86,7 @@ pub fn kernel_root() -> Frame {
 }
 
 /// Gives the machine layer frames. The simulation needs none: it has no kernel tables and no kernel stacks.
-pub fn set_frame_source(_source: fn() -> Option<Frame>) {}
+pub fn set_frame_source(_source: &'static FrameSource) {}
 
 /// An entry of the kernel's half of a root. It leads nowhere, so whoever follows or counts it is found out.
 fn kernel_entry() -> Entry {

@@ -18,6 +18,7 @@ use arrayvec::ArrayVec;
 
 use crate::addr::{Frame, PAGE_SIZE, PhysAddr, VirtAddr};
 use crate::error::OutOfMemory;
+use crate::events::FrameSource;
 use crate::paging::{Entry, EntryFlags, TABLE_ENTRIES, USER_ROOT_ENTRIES};
 use crate::sync::{Irq, Rank, SpinLock};
 
@@ -48,8 +49,8 @@ const TABLE: EntryFlags =
 static ROOT: AtomicU64 = AtomicU64::new(0);
 /// Physical end of what the window maps.
 static WINDOW_LIMIT: AtomicU64 = AtomicU64::new(0);
-/// The kernel's frame allocator, a `fn() -> Option<Frame>`; null until it is set.
-static SOURCE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// The kernel's frame allocator; null until it is set.
+static SOURCE: AtomicPtr<FrameSource> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Frames that one mapping call may need: a stack's and a table on each level below the root.
 const POOL: usize = 16;
@@ -122,24 +123,23 @@ pub unsafe fn init_root(root: Frame) {
     }
 }
 
-/// Gives the machine layer frames for kernel page tables and stacks. They are never given back.
-pub fn set_frame_source(source: fn() -> Option<Frame>) {
+/// Gives the machine layer frames for kernel page tables and stacks.
+pub fn set_frame_source(source: &'static FrameSource) {
     // Release pairs with the acquire in `refill`.
-    SOURCE.store(source as *mut (), Ordering::Release);
+    SOURCE.store(core::ptr::from_ref(source).cast_mut(), Ordering::Release);
 }
 
 /// Sees to it that at least `count` frames are set aside.
 fn refill(count: usize) -> Result<(), OutOfMemory> {
-    let source = SOURCE.load(Ordering::Acquire);
+    // SAFETY: null, or stored by `set_frame_source`: a value that lives for ever and does not change.
+    let source = unsafe { SOURCE.load(Ordering::Acquire).as_ref() };
     while FRAMES.lock().len() < count {
-        if source.is_null() {
-            return Err(OutOfMemory);
-        }
-        // SAFETY: only `set_frame_source` stores here, and it stores a function of this type.
-        let source: fn() -> Option<Frame> = unsafe { core::mem::transmute(source) };
-        let frame = source().ok_or(OutOfMemory)?;
-        if FRAMES.lock().try_push(frame).is_err() {
-            // Another CPU filled the pool meanwhile: room is made by those who drain it, so this frame waits.
+        let source = source.ok_or(OutOfMemory)?;
+        let frame = (source.take)().ok_or(OutOfMemory)?;
+        let pushed = FRAMES.lock().try_push(frame);
+        if let Err(unneeded) = pushed {
+            // Others filled the pool meanwhile.
+            (source.give_back)(unneeded.element());
             return Ok(());
         }
     }

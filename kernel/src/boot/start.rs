@@ -37,7 +37,7 @@ static HANDLERS: Handlers = Handlers {
 pub unsafe fn start(boot: &'static BootInfo) -> ! {
     // SAFETY: by this function's contract this is the first thing that happens.
     unsafe { memory::heap::init(boot) };
-    arch::memory::set_frame_source(memory::heap::kernel_frame);
+    arch::memory::set_frame_source(&memory::heap::MACHINE_SOURCE);
     let line = CommandLine::parse(boot.command_line);
     obey(&line);
     fs::set_command_line(boot.command_line);

@@ -8,9 +8,9 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-use arch::addr::Frame;
 use arch::boot::{BootInfo, MemoryKind, PhysRange};
 use arch::cpu::MAX_CPUS;
+use arch::events::FrameSource;
 use arch::sync::atomic::{AtomicU64, Ordering};
 use mm::heap::Heap;
 use mm::{FreeRange, Memory, Urgency};
@@ -65,13 +65,18 @@ pub unsafe fn init(boot: &BootInfo) {
 /// Frames that the machine layer has. Relaxed: a statistic.
 static MACHINE_FRAMES: AtomicU64 = AtomicU64::new(0);
 
-/// A frame for the machine layer's own tables and stacks. It is never given back.
-#[must_use]
-pub fn kernel_frame() -> Option<Frame> {
-    let frame = memory().alloc_pages(0, Urgency::Kernel).ok()?;
-    MACHINE_FRAMES.fetch_add(1, Ordering::Relaxed);
-    Some(frame)
-}
+/// Frames for the machine layer's own tables and stacks.
+pub static MACHINE_SOURCE: FrameSource = FrameSource {
+    take: || {
+        let frame = memory().alloc_pages(0, Urgency::Kernel).ok()?;
+        MACHINE_FRAMES.fetch_add(1, Ordering::Relaxed);
+        Some(frame)
+    },
+    give_back: |frame| {
+        MACHINE_FRAMES.fetch_sub(1, Ordering::Relaxed);
+        memory().free_pages(frame, 1);
+    },
+};
 
 /// How many frames the machine layer has for kernel stacks and their tables.
 #[must_use]
