@@ -123,11 +123,14 @@ fn totals(shared: &Shared) -> (u64, u64) {
     (sent, taken)
 }
 
+/// How often a long storm says that it goes on.
+const NEWS: Duration = Duration::from_secs(30);
+
 /// Lets the storm blow, stops and continues processes meanwhile, and watches that something goes on.
 fn blow(shared: &Shared, children: &[i32], span: Duration) -> Result<(), String> {
     let start = Instant::now();
     let (mut last, mut changed) = (totals(shared), start);
-    let mut turn = 0_usize;
+    let (mut turn, mut news) = (0_usize, NEWS);
     while start.elapsed() < span {
         std::thread::sleep(Duration::from_millis(100));
         turn += 1;
@@ -141,6 +144,10 @@ fn blow(shared: &Shared, children: &[i32], span: Duration) -> Result<(), String>
             (last, changed) = (now, Instant::now());
         } else if changed.elapsed() > PATIENCE {
             return Err("nothing moves any more".into());
+        }
+        if start.elapsed() > news {
+            println!("storm: {} s, {} signals accepted, {} received", news.as_secs(), now.0, now.1);
+            news += NEWS;
         }
     }
     Ok(())

@@ -121,6 +121,7 @@ fn load(address: usize) -> u64 {
 /// Children inherit much memory, check it, and rewrite it until there is none left. Returns how many were killed.
 fn writers(seed: u64) -> usize {
     let length = (meminfo("MemAvailable") as usize * 1024 / 2) & !(PAGE - 1);
+    let deaths = Pipe::new();
     start(|| {
         adjust("1000");
         let start = map(length);
@@ -144,10 +145,19 @@ fn writers(seed: u64) -> usize {
         }
         while let Some((pid, ended)) = process::wait_for_any() {
             judge(pid, ended);
+            if ended == Ended::Killed(libc::SIGKILL) {
+                ok!(SYS_write, deaths.write, &[0_u8], 1);
+            }
         }
         pages().for_each(|page| expect(page, page as u64));
     });
-    reap()
+    ok!(SYS_close, deaths.write);
+    // The parent lives on where its children were killed one after another, and only it hears of that.
+    let killed = reap();
+    let mut told = [0_u8; WRITERS];
+    let told = ok!(SYS_read, deaths.read, &mut told, WRITERS);
+    ok!(SYS_close, deaths.read);
+    killed + told
 }
 
 fn expect(address: usize, value: u64) {
