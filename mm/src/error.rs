@@ -17,6 +17,8 @@ pub enum MmError {
     NotPermitted,
     /// `EAGAIN`: more memory would be locked than `RLIMIT_MEMLOCK` allows.
     LockLimit,
+    /// `EAGAIN`: areas cannot be cut for advice about a part of one: no memory for that, or too many areas.
+    TryAgain,
     /// `EFAULT`: an address in the range is not mapped (`mremap`, remote access).
     BadAddress,
     /// `EBUSY`: `msync(MS_INVALIDATE)` of a locked range.
@@ -38,6 +40,7 @@ impl fmt::Display for MmError {
             Self::Exists => "something is mapped there",
             Self::NotPermitted => "locking memory is not permitted",
             Self::LockLimit => "too much locked memory",
+            Self::TryAgain => "areas cannot be cut now",
             Self::BadAddress => "address not mapped",
             Self::Busy => "the range is locked in memory",
             Self::Overflow => "past the largest offset",

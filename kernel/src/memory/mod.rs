@@ -31,7 +31,7 @@ pub fn errno_of(error: MmError) -> Errno {
         MmError::AccessDenied => Errno::EACCES,
         MmError::Exists => Errno::EEXIST,
         MmError::NotPermitted => Errno::EPERM,
-        MmError::LockLimit => Errno::EAGAIN,
+        MmError::LockLimit | MmError::TryAgain => Errno::EAGAIN,
         MmError::BadAddress => Errno::EFAULT,
         MmError::Busy => Errno::EBUSY,
         MmError::Overflow => Errno::EOVERFLOW,

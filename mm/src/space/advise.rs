@@ -63,7 +63,7 @@ impl AddressSpace {
     ///
     /// # Errors
     /// `InvalidArgument` for a misaligned start or an area of the wrong sort; `NoMemory` for a hole (the mapped parts
-    /// are done) or for want of memory; `BadAddress` where population hits the end of an object; `AccessDenied`, `Io`.
+    /// are done, of population those before it) or for want of memory; `TryAgain`; `BadAddress` where population hits the end of an object; `AccessDenied`, `Io`.
     pub fn advise(&self, start: UserAddr, length: u64, advice: Advice) -> Result<(), MmError> {
         if length == 0 && start.is_page_aligned() {
             return Ok(());
@@ -94,7 +94,11 @@ impl AddressSpace {
         let outcome = covered(areas.covers(range));
         // What nobody looks at any more is changed in place.
         drop(areas);
-        self.change_flags(&Alteration::new(range, Change::Flags { set, clear }))?;
+        let change = Change::Flags { set, clear };
+        self.change_flags(&Alteration::new(range, change)).map_err(|error| match error {
+            MmError::NoMemory => MmError::TryAgain,
+            error => error,
+        })?;
         outcome
     }
 
@@ -175,9 +179,6 @@ impl AddressSpace {
     }
 
     fn populate_now(&self, range: Range, access: Access) -> Result<(), MmError> {
-        if !self.areas().covers(range) {
-            return Err(MmError::NoMemory);
-        }
         self.fault_range(range, access).map_err(|unpopulated| match unpopulated {
             Unpopulated::Failed(FaultError::MapErr | FaultError::NoMemory) => MmError::NoMemory,
             Unpopulated::Failed(FaultError::AccErr) => MmError::InvalidArgument,

@@ -109,6 +109,7 @@ fn populate_says_what_stands_in_its_way() {
     assert_eq!(resident(mapping.address(), 4), 2);
     mapping.unmap(3, 1);
     fails!(ENOMEM: SYS_madvise, mapping.page(2), 2 * PAGE, write);
+    assert_eq!(resident(mapping.page(2), 1), 1, "what lies before the hole is there");
     fails!(EINVAL: SYS_madvise, mapping.address() + 1, PAGE, write);
     ok!(SYS_madvise, mapping.address(), 0, write);
 }

@@ -56,6 +56,7 @@ fn at_the_limit_only_cuts_are_refused() {
     fails!(ENOMEM: SYS_mprotect, start, PAGE, PROT_READ);
     fails!(ENOMEM: SYS_munmap, inner, PAGE);
     fails!(ENOMEM: SYS_mlock, inner, PAGE);
+    fails!(EAGAIN: SYS_madvise, inner, PAGE, MADV_RANDOM);
     ok!(SYS_mprotect, start, length, PROT_READ);
     ok!(SYS_mprotect, start, length, READ_WRITE);
     ok!(SYS_mlock, start, length);
