@@ -27,6 +27,17 @@ impl<K: Ord, V> KeyedQueue<K, V> {
 
     /// Adds `value`.
     pub fn push(&mut self, key: K, value: V) {
+        if self.heap.len() == self.heap.capacity() {
+            return self.push_unreserved(key, value);
+        }
+        self.heap.push((key, value));
+        self.rise(self.heap.len() - 1);
+    }
+
+    /// As [`push`](Self::push), where no room was reserved.
+    #[cold]
+    #[inline(never)]
+    fn push_unreserved(&mut self, key: K, value: V) {
         self.heap.push((key, value));
         self.rise(self.heap.len() - 1);
     }

@@ -15,7 +15,7 @@ use crate::time::Nanos;
 
 /// Counter value at the clock's zero.
 static BASE: AtomicU64 = AtomicU64::new(0);
-/// Nanoseconds per tick, with 32 fractional bits; zero until calibrated.
+/// Nanoseconds per tick, with 32 fractional bits; zero until calibrated, and when the clock is the HPET.
 static FACTOR: AtomicU64 = AtomicU64::new(0);
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
 /// Timer ticks (after division) per second.
@@ -33,20 +33,24 @@ const SECOND: u64 = 1_000_000_000;
 #[inline]
 pub fn now() -> Nanos {
     // Acquire pairs with the release in `abandon_tsc`: the offset is there.
-    if ON_HPET.load(Ordering::Acquire)
-        && let Some(now) = now_by_hpet()
-    {
-        return now;
+    let factor = FACTOR.load(Ordering::Acquire);
+    if factor == 0 {
+        return now_by_hpet();
     }
     let ticks = tsc::read().saturating_sub(BASE.load(Ordering::Relaxed));
-    Nanos(((u128::from(ticks) * u128::from(FACTOR.load(Ordering::Relaxed))) >> 32) as u64)
+    Nanos(((u128::from(ticks) * u128::from(factor)) >> 32) as u64)
 }
 
+/// The time where the counter does not tell it; zero until something does.
 #[cold]
-fn now_by_hpet() -> Option<Nanos> {
-    let hpet = HPET.get()?;
-    let offset = HPET_OFFSET.load(Ordering::Relaxed);
-    Some(Nanos(hpet.nanoseconds(hpet.ticks()).wrapping_add(offset)))
+fn now_by_hpet() -> Nanos {
+    match HPET.get() {
+        Some(hpet) if ON_HPET.load(Ordering::Relaxed) => {
+            let offset = HPET_OFFSET.load(Ordering::Relaxed);
+            Nanos(hpet.nanoseconds(hpet.ticks()).wrapping_add(offset))
+        }
+        _ => Nanos::ZERO,
+    }
 }
 
 /// The time-stamp counter as it is, for time stamps that are put in order later. Not ordered with other instructions.
@@ -146,7 +150,8 @@ pub(super) fn abandon_tsc(why: &str) {
     }
     let offset = now().0.wrapping_sub(hpet.nanoseconds(hpet.ticks()));
     HPET_OFFSET.store(offset, Ordering::Relaxed);
-    ON_HPET.store(true, Ordering::Release);
+    ON_HPET.store(true, Ordering::Relaxed);
+    FACTOR.store(0, Ordering::Release);
     report!("clock: TSC unreliable ({why}), using the HPET");
 }
 

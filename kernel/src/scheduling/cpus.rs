@@ -17,10 +17,14 @@ use super::switch::Handoff;
 use crate::cpu::Usage;
 use crate::task::Thread;
 use crate::time::TimerQueue;
-use crate::trace::decisions;
+use crate::trace::{self, decisions};
 
 /// One CPU's part.
 pub(crate) struct Cpu {
+    /// Which.
+    pub id: CpuId,
+    /// Where its trace goes, if there is tracing.
+    pub ring: Option<&'static trace::Ring>,
     /// Timers that expire here.
     pub timers: TimerQueue,
     /// The deadline that the machine's timer is set to, to save setting it again. Touched only by this CPU, interrupts off.
@@ -53,7 +57,7 @@ pub fn initialize(count: usize, policy_name: Option<&str>, seed: u64) -> bool {
     let kind = decisions::recorded(asked.flatten().unwrap_or_else(policy::default));
     CPUS.call_once(|| Cpus {
         scheduler: Scheduler::with_seed(count, kind, seed),
-        cpus: PerCpu::new(count, |_| Cpu::new()),
+        cpus: PerCpu::new(count, Cpu::new),
     });
     asked.is_none_or(|kind| kind.is_some())
 }
@@ -85,11 +89,17 @@ pub(crate) fn cpu(cpu: CpuId) -> &'static Cpu {
 /// This CPU's part. The caller keeps the thread from moving, or does not mind.
 #[inline]
 pub(crate) fn this_cpu() -> &'static Cpu {
-    // SAFETY: null, or noted by `note_this_cpu`: a part that is never freed.
-    match unsafe { thread::own_part().cast::<Cpu>().as_ref() } {
+    match noted_cpu() {
         Some(cpu) => cpu,
         None => cpus().cpus.this(),
     }
+}
+
+/// This CPU's part, if it has noted it.
+#[inline]
+pub(crate) fn noted_cpu() -> Option<&'static Cpu> {
+    // SAFETY: null, or noted by `note_this_cpu`: a part that is never freed.
+    unsafe { thread::own_part().cast::<Cpu>().as_ref() }
 }
 
 /// Notes this CPU's part where the machine finds it in one step. Interrupts are off.
@@ -105,8 +115,10 @@ fn cpus() -> &'static Cpus {
 }
 
 impl Cpu {
-    fn new() -> Self {
+    fn new(id: CpuId) -> Self {
         Self {
+            id,
+            ring: trace::ring_of(id),
             timers: TimerQueue::new(),
             programmed: AtomicU64::new(u64::MAX),
             timer_works: AtomicBool::new(false),

@@ -42,7 +42,9 @@ pub use block::{WaitEnd, assert_may_sleep, block_current, wake_and_interrupt, wa
 pub use calls::SYSCALLS;
 pub use completion::Completion;
 pub(crate) use cpu_clock::Meter;
-pub(crate) use cpus::{cpu as cpu_part, each_cpu, this_cpu as this_cpu_part};
+pub(crate) use cpus::{
+    cpu as cpu_part, each_cpu, noted_cpu as noted_cpu_part, this_cpu as this_cpu_part,
+};
 pub use cpus::{cpu_count, initialize, scheduler};
 pub use idle::{adopt_cpu, run_idle};
 pub use kernel_thread::spawn_kernel_thread;

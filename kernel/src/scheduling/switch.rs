@@ -53,25 +53,27 @@ impl Handoff {
 pub(super) fn schedule(leave: Leave) {
     let saved = interrupts::disable();
     preempt::disable();
-    preempt::clear_request();
-    switch_away(leave);
-    while preempt::requested() {
+    let mut leave = leave;
+    loop {
         preempt::clear_request();
-        switch_away(Leave::Preempt);
+        switch_away(leave);
+        if !preempt::requested() {
+            break;
+        }
+        leave = Leave::Preempt;
     }
     preempt::enable();
     interrupts::restore(saved);
 }
 
+#[inline(always)]
 fn switch_away(leave: Leave) {
-    let cpu = arch::current_cpu();
-    let now = clock::now();
-    let Switched::To(switch) = scheduler().begin_switch(cpu, now, leave) else {
+    let (this, now) = (this_cpu(), clock::now());
+    let Switched::To(switch) = scheduler().begin_switch(this.id, now, leave) else {
         look();
         return;
     };
     let (previous, next) = (&switch.previous, switch.next());
-    let this = this_cpu();
     this.usage.switch(previous, next, now);
     trace::record(Event::Switch, previous.tid(), next.tid().into(), leave as u64);
     let (from, to) = (previous.scheduling.machine(), next.scheduling.machine());
@@ -121,9 +123,10 @@ unsafe fn switch_space(from: *mut Machine, to: *mut Machine) {
 ///
 /// # Safety
 /// Called once after each switch, with interrupts off, on the CPU where it happened.
+#[inline(always)]
 unsafe fn finish() {
-    let cpu = arch::current_cpu();
     let this = this_cpu();
+    let cpu = this.id;
     // SAFETY: this CPU's note, interrupts off.
     let left = unsafe { this.handoff.take() };
     let Some((previous, fate)) = left else { panic!("a switch without a note") };

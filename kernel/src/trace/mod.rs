@@ -10,13 +10,14 @@
 //! The rings are made at boot ([`initialize`]) and never freed. `trace=N` on the command line sets the number of records per
 //! CPU, `trace=0` switches tracing off for good.
 
+use arch::cpu::CpuId;
 use arch::events::MachineEvent;
 use arch::sync::PerCpu;
 use arch::sync::atomic::{AtomicU32, Ordering};
 use arch::{clock, preempt};
 use spin::Once;
 
-use crate::task;
+use crate::{scheduling, task};
 
 pub mod decisions;
 pub mod file;
@@ -65,14 +66,20 @@ pub fn record(event: Event, subject: task::Tid, first: u64, second: u64) {
 
 /// As [`record`], with a head word whose subject is no thread id.
 fn record_words(event: Event, head: u64, first: u64, second: u64) {
-    if wants(event)
-        && let Some(rings) = RINGS.get()
-    {
+    if wants(event) {
         // The position belongs to this CPU until the record is written.
         preempt::disable();
-        rings.this().push(Record { time: clock::ticks(), head, first, second });
+        let own = scheduling::noted_cpu_part().and_then(|part| part.ring);
+        if let Some(ring) = own.or_else(|| ring_of(arch::current_cpu())) {
+            ring.push(Record { time: clock::ticks(), head, first, second });
+        }
         preempt::enable();
     }
+}
+
+/// The ring of `cpu`, if there is tracing.
+pub(crate) fn ring_of(cpu: CpuId) -> Option<&'static Ring> {
+    RINGS.get().map(|rings| rings.get(cpu))
 }
 
 /// As [`record`], of the thread that runs on this CPU.

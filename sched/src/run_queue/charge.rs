@@ -2,7 +2,7 @@
 
 use arch::time::Nanos;
 
-use super::{Class, REAL_TIME_SLICE, Refilled, RunQueue};
+use super::{Class, Member, REAL_TIME_SLICE, Refilled, RunQueue};
 use crate::parameters::Discipline;
 use crate::policy::Verdict;
 use crate::task::Schedulable;
@@ -11,8 +11,9 @@ use crate::urgency::Urgency;
 impl<T: Schedulable> RunQueue<T> {
     /// Charges the current task for its time since the last call and says whether it should go on.
     pub(crate) fn charge(&mut self, now: Nanos) -> Verdict {
-        let Some(current) = &mut self.current else { return Verdict::Reschedule };
-        let ran = current.task.task().charge(now);
+        let current = &mut self.current;
+        let Some(task) = &current.task else { return Verdict::Reschedule };
+        let ran = task.task().charge(now);
         self.watch.charge(current.class, ran);
         if current.class != Class::Idle {
             self.statistics.run_time.0 += ran.0;
@@ -44,15 +45,14 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     fn charge_urgent(&mut self, ran: Nanos, now: Nanos) -> Verdict {
-        let Some(current) = &mut self.current else { return Verdict::Reschedule };
+        let current = &mut self.current;
         if current.class == Class::RealTime {
             self.throttle.charge(ran, now);
         }
-        let terms = self.slots.get(current.slot).map(|member| member.terms);
-        if let Some(terms) = terms
+        if let Some(Member { task, terms, .. }) = self.slots.get(current.slot)
             && terms.discipline == Discipline::Deadline
         {
-            let core = current.task.task();
+            let core = task.task();
             let mut server = core.server();
             server.charge(ran);
             core.set_server(server);
@@ -61,35 +61,27 @@ impl<T: Schedulable> RunQueue<T> {
             }
         }
         self.limit_real_time(now);
-        match &self.current {
-            Some(current) if current.slice_end > now => {
-                Verdict::Continue(current.slice_end.saturating_sub(now))
-            }
-            _ => Verdict::Reschedule,
-        }
+        let left = self.current.slice_end.saturating_sub(now);
+        if left > Nanos::ZERO { Verdict::Continue(left) } else { Verdict::Reschedule }
     }
 
     /// Whether somebody else must run even if nobody waits: the current task's reservation is used up.
     pub(crate) fn is_exhausted(&self) -> bool {
-        let current = self.current.as_ref().filter(|current| current.class == Class::Deadline);
-        current.and_then(|current| self.slots.get(current.slot)).is_some_and(|member| {
-            member.terms.lent == Urgency::IDLE && member.task.task().server().is_exhausted()
-        })
+        self.current.class == Class::Deadline
+            && self.slots.get(self.current.slot).is_some_and(|member| {
+                member.terms.lent == Urgency::IDLE && member.task.task().server().is_exhausted()
+            })
     }
 
     /// Whether real-time tasks wait behind a fair one that has the CPU only because they were throttled until now.
     pub(crate) fn throttling_ended(&mut self, now: Nanos) -> bool {
-        self.real_time.len() > 0
-            && self.current.as_ref().is_some_and(|current| current.class == Class::Fair)
-            && !self.throttle.is_on(now)
+        self.real_time.len() > 0 && self.current.class == Class::Fair && !self.throttle.is_on(now)
     }
 
     /// The current task ran its slice to the end and nobody else is there: it starts another.
     pub(crate) fn renew_slice(&mut self, now: Nanos) {
-        if let Some(current) = &mut self.current
-            && current.class == Class::RealTime
-        {
-            current.slice_end = now.saturating_add(REAL_TIME_SLICE);
+        if self.current.class == Class::RealTime {
+            self.current.slice_end = now.saturating_add(REAL_TIME_SLICE);
         }
     }
 

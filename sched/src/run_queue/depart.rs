@@ -6,7 +6,7 @@ use core::mem;
 use arch::cpu::{CpuId, CpuMask};
 use arch::time::Nanos;
 
-use super::{Class, Member, Rotation, RunQueue, WINDOW};
+use super::{Class, Current, Member, Rotation, RunQueue, WINDOW};
 use crate::policy::{Event, TaskView};
 use crate::slots::Slot;
 use crate::task::{Schedulable, TaskCore, TaskId};
@@ -18,7 +18,7 @@ const ABOUT_EQUAL: Nanos = Nanos::from_millis(10);
 impl<T: Schedulable> RunQueue<T> {
     /// The current task waits again (preempted, yielded). The CPU's own is just put aside.
     pub(crate) fn put_back(&mut self, event: Event, now: Nanos) -> Option<Arc<T>> {
-        let current = self.current.as_ref()?;
+        let current = &self.current;
         let is_first = self.queued() == 0;
         if let Some(member) = self.slots.get(current.slot) {
             let core = member.task.task();
@@ -40,14 +40,13 @@ impl<T: Schedulable> RunQueue<T> {
                 self.enqueue_current(Event::Migrated, now);
             }
         }
-        self.current.take().map(|current| current.task)
+        mem::replace(&mut self.current, Current::idle(None)).task
     }
 
     /// The current task is taken out of the table, and queued as others are. It is still current afterwards.
     #[cold]
     fn enqueue_current(&mut self, event: Event, now: Nanos) {
-        let Some(current) = &mut self.current else { return };
-        let slot = mem::replace(&mut current.slot, Slot::NONE);
+        let slot = mem::replace(&mut self.current.slot, Slot::NONE);
         if let Some(Member { task, .. }) = self.slots.remove(slot) {
             task.task().set_slot(Slot::NONE);
             self.enqueue(task, event, now);
@@ -57,36 +56,35 @@ impl<T: Schedulable> RunQueue<T> {
     /// The current task leaves this CPU (blocked, exited, migrated away).
     pub(crate) fn take_current(&mut self, event: Event) -> Option<Arc<T>> {
         self.leave_policy(event);
-        let current = self.current.take()?;
+        let current = mem::replace(&mut self.current, Current::idle(None));
         if let Some(member) = self.slots.remove(current.slot) {
             member.task.task().set_slot(Slot::NONE);
         }
-        Some(current.task)
+        current.task
     }
 
     fn leave_policy(&mut self, event: Event) {
-        if let Some(current) = &self.current
-            && current.class == Class::Fair
+        let current = &self.current;
+        if current.class == Class::Fair
             && current.generation == self.generation
+            && let Some(task) = &current.task
         {
             let memory = self.fair.leave(event);
-            current.task.task().set_memory(memory);
+            task.task().set_memory(memory);
         }
     }
 
     /// Whether a waiting task keeps the current one, of the real-time or deadline class, from going on.
     pub(crate) fn is_displaced(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| {
-            matches!(current.class, Class::RealTime | Class::Deadline)
-                && (self.stop.len() > 0 || self.waiting_urgency() >= current.urgency)
-        })
+        matches!(self.current.class, Class::RealTime | Class::Deadline)
+            && (self.stop.len() > 0 || self.waiting_urgency() >= self.current.urgency)
     }
 
     /// Takes a queued task out.
     pub(crate) fn remove(&mut self, task: &TaskCore) -> Option<Arc<T>> {
         let id = task.id();
         let queued = self.slots.get(task.slot()).filter(|queued| queued.task.task().id() == id)?;
-        debug_assert_ne!(task.slot(), self.running_slot(), "the running task is not queued");
+        debug_assert_ne!(task.slot(), self.current.slot, "the running task is not queued");
         let view = match queued.terms.class {
             Class::Stop => self.stop.remove(id),
             Class::Deadline => self.deadline.remove(id),
@@ -152,7 +150,7 @@ impl<T: Schedulable> RunQueue<T> {
         if waited.max(own) <= there {
             return Rotation::Needless;
         }
-        let current = self.current.as_ref().map(|current| current.task.task());
+        let current = self.current.task.as_ref().map(|current| current.task());
         if own.saturating_add(ABOUT_EQUAL) < waited
             && current.is_some_and(|current| current.may_run_on(to))
         {

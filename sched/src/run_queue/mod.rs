@@ -49,10 +49,10 @@ pub(crate) enum Class {
     Stop,
 }
 
-/// The task that has the CPU.
+/// The task that has the CPU. The other fields say so if there is none: before the CPU is online, and while one is chosen.
 #[derive(Debug)]
 pub(crate) struct Current<T> {
-    pub(crate) task: Arc<T>,
+    pub(crate) task: Option<Arc<T>>,
     /// Where it is in the table; [`Slot::NONE`] for the CPU's own, which is not there.
     slot: u32,
     pub(crate) class: Class,
@@ -64,7 +64,8 @@ pub(crate) struct Current<T> {
 }
 
 impl<T: Schedulable> Current<T> {
-    fn idle(task: Arc<T>) -> Self {
+    /// The CPU's own thread runs, or nobody.
+    const fn idle(task: Option<Arc<T>>) -> Self {
         Self {
             task,
             slot: Slot::NONE,
@@ -116,7 +117,7 @@ pub struct RunQueue<T: Schedulable> {
     pub(crate) fair: Box<dyn Policy>,
     /// How many policies were here before this one.
     pub(crate) generation: u32,
-    pub(crate) current: Option<Current<T>>,
+    pub(crate) current: Current<T>,
     /// The CPU's own thread; runs when nothing else does, and is never queued.
     idle: Option<Arc<T>>,
     pub(crate) watch: Watch,
@@ -138,7 +139,7 @@ impl<T: Schedulable> RunQueue<T> {
             throttle: Throttle::new(),
             fair,
             generation: 0,
-            current: None,
+            current: Current::idle(None),
             idle: None,
             watch: Watch::default(),
             cursor: 0,
@@ -166,24 +167,19 @@ impl<T: Schedulable> RunQueue<T> {
         let _ = idle.task().note_started(now);
         self.idle_since = Some(now);
         self.idle = Some(Arc::clone(&idle));
-        self.current = Some(Current::idle(idle));
+        self.current = Current::idle(Some(idle));
     }
 
     /// How many tasks wait here and may run, the running one not counted.
     #[must_use]
     pub fn queued(&self) -> usize {
-        let running = usize::from(self.running_slot() != Slot::NONE);
+        let running = usize::from(self.current.slot != Slot::NONE);
         self.slots.len() - running - self.deadline.throttled()
-    }
-
-    /// Where the running task is in the table; [`Slot::NONE`] if it is not there.
-    fn running_slot(&self) -> u32 {
-        self.current.as_ref().map_or(Slot::NONE, |current| current.slot)
     }
 
     /// Whether the task in `slot` runs.
     pub(crate) fn is_running(&self, slot: u32) -> bool {
-        slot == self.running_slot()
+        slot == self.current.slot
     }
 
     /// How many of those who wait are in classes above the fair one.
@@ -200,15 +196,16 @@ impl<T: Schedulable> RunQueue<T> {
     /// Whether the CPU's own thread runs.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.current.as_ref().is_none_or(|current| current.class == Class::Idle)
+        self.current.class == Class::Idle
     }
 
     /// Whether `task` is the one that runs here.
     pub(crate) fn is_current(&self, task: &TaskCore) -> bool {
-        self.current.as_ref().is_some_and(|current| current.task.task().id() == task.id())
+        self.current.task.as_ref().is_some_and(|current| current.task().id() == task.id())
     }
 
     /// Queues `task`. Returns whether it should take the CPU from the running one at once.
+    #[inline(always)]
     pub(crate) fn enqueue(&mut self, task: Arc<T>, event: Event, now: Nanos) -> bool {
         let core = task.task();
         debug_assert_eq!(core.slot(), Slot::NONE, "a task is queued twice");
@@ -281,10 +278,10 @@ impl<T: Schedulable> RunQueue<T> {
     /// Lets the policy know how far the running task has come before it places `newcomer`: who ran alone was not charged
     /// since it began to, and would seem to have run ahead of the newcomer when it is.
     fn catch_up(&mut self, newcomer: &TaskCore, now: Nanos) {
-        if let Some(current) = &self.current
-            && current.class == Class::Fair
-            && current.task.task().id() != newcomer.id()
-            && current.task.task().started_at() < now
+        if self.current.class == Class::Fair
+            && let Some(current) = &self.current.task
+            && current.task().id() != newcomer.id()
+            && current.task().started_at() < now
         {
             // If its turn is over, that shows in the queue's deadline.
             let _ = self.charge(now);
@@ -293,12 +290,14 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Whether a preempted round-robin task has used up its turn.
     fn turn_is_over(&self, discipline: Discipline, now: Nanos) -> bool {
-        discipline == Discipline::RoundRobin
-            && self.current.as_ref().is_some_and(|current| current.slice_end <= now)
+        discipline == Discipline::RoundRobin && self.current.slice_end <= now
     }
 
     fn outranks_current(&mut self, terms: &Terms, id: TaskId, now: Nanos) -> bool {
-        let Some(current) = &self.current else { return true };
+        let current = &self.current;
+        if current.task.is_none() {
+            return true;
+        }
         match (terms.class, current.class) {
             // A task that the policy does not know gives way, so that it comes to know it.
             (Class::Fair, Class::Fair) => {
@@ -312,15 +311,15 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// How long the running task has waited lately; nothing while the CPU idles.
     pub(crate) fn current_waited(&self, now: Nanos) -> Nanos {
-        match &self.current {
-            Some(current) if current.class != Class::Idle => current.task.task().waited(now),
+        match &self.current.task {
+            Some(current) if self.current.class != Class::Idle => current.task().waited(now),
             _ => Nanos::ZERO,
         }
     }
 
     /// How urgent the running task is.
     pub(crate) fn urgency(&self) -> Urgency {
-        self.current.as_ref().map_or(Urgency::IDLE, |current| current.urgency)
+        self.current.urgency
     }
 
     /// How urgent the first waiting task of the deadline and real-time classes is; idle if there is none.
@@ -335,7 +334,7 @@ impl<T: Schedulable> RunQueue<T> {
     /// When the queue wants to be looked at again: for the running task only while others wait for the CPU.
     pub(crate) fn deadline(&self) -> Nanos {
         let refill = self.deadline.next_refill().unwrap_or(Nanos::MAX);
-        let Some(current) = &self.current else { return refill };
+        let current = &self.current;
         if self.queued() == 0 {
             let is_served = current.class == Class::Deadline;
             return if is_served { current.slice_end.min(refill) } else { refill };
@@ -349,14 +348,14 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// The tasks queued here, those included that wait for a new period.
     pub fn tasks(&self) -> impl Iterator<Item = &Arc<T>> {
-        let running = self.running_slot();
+        let running = self.current.slot;
         let waiting = self.slots.iter().filter(move |(slot, _)| *slot != running);
         waiting.map(|(_, member)| &member.task)
     }
 
     /// Those who wait among the [`WINDOW`] slots from `from` on.
     pub(crate) fn waiting_from(&self, from: u32) -> impl Iterator<Item = &Member<T>> {
-        let running = self.running_slot();
+        let running = self.current.slot;
         let waiting = self.slots.window(from, WINDOW).filter(move |(slot, _)| *slot != running);
         waiting.map(|(_, member)| member)
     }

@@ -31,7 +31,7 @@ impl<T: Schedulable> RunQueue<T> {
     #[inline(always)]
     pub(crate) fn pick(&mut self, now: Nanos) -> bool {
         debug_assert!(
-            self.current.is_none(),
+            self.current.task.is_none(),
             "the current task is put back before the next is picked"
         );
         let Some((pick, class)) = self.choose(now) else { return false };
@@ -41,14 +41,14 @@ impl<T: Schedulable> RunQueue<T> {
             Class::Fair => pick.slice,
             _ => member.urgent_slice(class),
         };
-        self.current = Some(Current {
-            task: Arc::clone(&member.task),
+        self.current = Current {
+            task: Some(Arc::clone(&member.task)),
             slot: pick.slot,
             class,
             urgency: member.terms.urgency,
             slice_end: now.saturating_add(slice),
             generation: self.generation,
-        });
+        };
         self.limit_real_time(now);
         true
     }
@@ -87,17 +87,14 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Ends the turn of a real-time task where throttling begins, if fair tasks wait.
     pub(super) fn limit_real_time(&mut self, now: Nanos) {
-        if let Some(current) = &mut self.current
-            && current.class == Class::RealTime
-            && !self.fair.is_empty()
-        {
+        if self.current.class == Class::RealTime && !self.fair.is_empty() {
             let limit = now.saturating_add(self.throttle.left(now));
-            current.slice_end = current.slice_end.min(limit);
+            self.current.slice_end = self.current.slice_end.min(limit);
         }
     }
 
     /// Makes the CPU's own thread current.
     pub(crate) fn pick_idle(&mut self) {
-        self.current = self.idle.clone().map(Current::idle);
+        self.current = Current::idle(self.idle.clone());
     }
 }

@@ -10,7 +10,7 @@ use super::{QueueGuard, Scheduler};
 use crate::park::ParkMode;
 use crate::policy::Event;
 use crate::resched::Resched;
-use crate::run_queue::{Class, Current, RunQueue};
+use crate::run_queue::{Class, RunQueue};
 use crate::task::{Schedulable, TaskCore};
 use crate::urgency::Urgency;
 
@@ -64,7 +64,7 @@ impl<T: Schedulable> Switch<'_, T> {
     /// Who gets the CPU. The queue keeps the task alive while it runs.
     #[must_use]
     pub fn next(&self) -> &Arc<T> {
-        self.guard.current.as_ref().map_or(&self.previous, |current| &current.task)
+        self.guard.current.task.as_ref().unwrap_or(&self.previous)
     }
 }
 
@@ -105,11 +105,11 @@ impl<T: Schedulable> Scheduler<T> {
         if looks_again {
             this.resched.store(true, Ordering::Release);
         }
-        let Some(next) = queue.current.as_ref().filter(|next| !Arc::ptr_eq(&previous, &next.task))
+        let Some(next) = queue.current.task.as_ref().filter(|next| !Arc::ptr_eq(&previous, next))
         else {
             return Switched::Stay;
         };
-        let core = next.task.task();
+        let core = next.task();
         let delay = core.note_started(now);
         core.park.set_on_cpu();
         let fate = if looks_again && fate == Fate::Left { Fate::Displaced } else { fate };
@@ -131,14 +131,14 @@ impl<T: Schedulable> Scheduler<T> {
         now: Nanos,
         leave: Leave,
     ) -> Option<(Arc<T>, Fate)> {
-        let current = queue.current.as_ref()?;
+        let current = queue.current.task.as_ref()?.task();
         match leave {
             Leave::Exit => {
-                current.task.task().park.set_dead();
+                current.park.set_dead();
                 Some((queue.take_current(Event::Exited)?, Fate::Ended))
             }
-            Leave::Block if current.task.task().park.commit() => {
-                self.note_blocked(current.task.task());
+            Leave::Block if current.park.commit() => {
+                self.note_blocked(current);
                 Some((queue.take_current(Event::Blocked)?, Fate::Left))
             }
             _ if self.moves_away(queue, current, cpu) => {
@@ -156,9 +156,8 @@ impl<T: Schedulable> Scheduler<T> {
 
     /// Whether the running task of `cpu` has to go elsewhere, or is better off there.
     #[inline(always)]
-    fn moves_away(&self, queue: &RunQueue<T>, current: &Current<T>, cpu: CpuId) -> bool {
-        let core = current.task.task();
-        match current.class {
+    fn moves_away(&self, queue: &RunQueue<T>, core: &TaskCore, cpu: CpuId) -> bool {
+        match queue.current.class {
             Class::Idle => return false,
             _ if !core.may_run_on(cpu) && self.must_leave(cpu, core) => return true,
             // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.

@@ -68,6 +68,7 @@ impl<T: Schedulable> Scheduler<T> {
     }
 
     /// Adds `task` to `queue`, and says who has to know.
+    #[inline(always)]
     pub(super) fn add(
         &self,
         mut queue: QueueGuard<'_, T>,

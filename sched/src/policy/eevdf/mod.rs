@@ -124,30 +124,22 @@ impl Eevdf {
         self.queue(place, task.id, entity.runtime, entity.deadline);
     }
 
-    /// Takes out who has the earliest deadline, after everybody was looked at who has become eligible.
-    fn choose(&mut self) -> Option<u32> {
-        if self.eligible.is_empty() {
-            // Who stands first has become eligible, or is closest to it where rounding leaves nobody at or behind the mean. Most
-            // often he is the only one, and then need not be queued once more.
-            let (_, place) = self.ahead.pop()?;
-            self.counters[ADMISSIONS] += 1;
-            if !self.somebody_has_become_eligible() {
-                return Some(place);
-            }
-            self.admit(place);
-        }
-        self.choose_among_eligible()
-    }
-
-    /// As [`choose`](Self::choose), where there is a choice.
+    /// Chooses who has the earliest deadline, after everybody was looked at who has become eligible.
     #[inline(never)]
-    fn choose_among_eligible(&mut self) -> Option<u32> {
+    fn pick_among_eligible(&mut self) -> Option<Pick> {
         while self.somebody_has_become_eligible() {
             let (_, place) = self.ahead.pop()?;
-            self.counters[ADMISSIONS] += 1;
             self.admit(place);
         }
-        self.eligible.pop().map(|(_, place)| place)
+        let (_, place) = self.eligible.pop()?;
+        self.run(place)
+    }
+
+    /// The entity at `place`, out of its queue, is the current one.
+    fn run(&mut self, place: u32) -> Option<Pick> {
+        self.current = Some(place);
+        let entity = self.entity(place)?;
+        Some(entity.task.runs_for(Nanos(entity.left().max(GRANULARITY) as u64)))
     }
 
     /// Whether one of those who were ahead of the mean is not any more.
@@ -158,6 +150,7 @@ impl Eevdf {
 
     /// Queues the entity at `place` among the eligible ones.
     fn admit(&mut self, place: u32) {
+        self.counters[ADMISSIONS] += 1;
         if let Some(entity) = self.entities.get(place) {
             self.eligible.push((entity.deadline, entity.task.id), place);
         }
@@ -184,10 +177,18 @@ impl Policy for Eevdf {
     }
 
     fn pick(&mut self, _now: Nanos) -> Option<Pick> {
-        let place = self.choose()?;
-        self.current = Some(place);
-        let entity = self.entity(place)?;
-        Some(entity.task.runs_for(Nanos(entity.left().max(GRANULARITY) as u64)))
+        if !self.eligible.is_empty() {
+            return self.pick_among_eligible();
+        }
+        // Who stands first has become eligible, or is closest to it where rounding leaves nobody at or behind the mean. Most often
+        // he is the only one, and then need not be queued once more.
+        let (_, place) = self.ahead.pop()?;
+        if self.somebody_has_become_eligible() {
+            self.admit(place);
+            return self.pick_among_eligible();
+        }
+        self.counters[ADMISSIONS] += 1;
+        self.run(place)
     }
 
     fn tick(&mut self, ran: Nanos) -> Verdict {
