@@ -128,12 +128,11 @@ impl World<'_> {
         let pages = page..page + Self::clip(page, count);
         let Some(space) = self.space(process) else { return };
         let outcome = space.advise(user(page), (pages.end - page) * PAGE, advice);
-        let model = self.model(process).expect("it exists");
-        if pages.clone().any(|page| !model.pages.contains_key(&page)) {
-            return assert_eq!(outcome, Err(mm::MmError::NoMemory), "a hole was populated");
-        }
         let needed = if advice == Advice::PopulateWrite { RW } else { Protection::READ };
         for page in pages {
+            if !self.model(process).expect("it exists").pages.contains_key(&page) {
+                return assert_eq!(outcome, Err(mm::MmError::NoMemory), "a hole was populated");
+            }
             let found = self.expected(process, page);
             let Some((slot, byte)) = found.filter(|(slot, _)| slot.protection.contains(needed))
             else {
