@@ -23,6 +23,7 @@ pub mod log;
 pub mod memory;
 pub mod pipe;
 pub mod random;
+pub mod rseq;
 pub mod scheduling;
 pub mod shutdown;
 pub mod signal;

@@ -44,6 +44,7 @@ mod links;
 mod listings;
 mod locking;
 mod many_areas;
+mod membarrier;
 mod memory;
 mod mounts;
 mod moving;
@@ -57,6 +58,7 @@ mod real_time_timer;
 mod remote;
 mod restarts;
 mod robustness;
+mod rseq;
 mod scheduling;
 mod scheduling_calls;
 mod scripts;
@@ -123,6 +125,8 @@ const AREAS: &[Area] = &[
     cow_kernel::AREA,
     remote::AREA,
     threads::AREA,
+    membarrier::AREA,
+    rseq::AREA,
     futex::AREA,
     inherit::AREA,
     inherit_deaths::AREA,

@@ -1,5 +1,6 @@
 //! The kernel's glue to the memory manager: heap, user copies, page faults, memory system calls.
 
+mod barrier;
 mod calls;
 pub mod fault;
 pub mod heap;
@@ -17,7 +18,7 @@ use crate::errno::Errno;
 use crate::syscall::Syscall;
 
 /// The system calls on memory.
-pub const SYSCALLS: &[&[Syscall]] = &[calls::SYSCALLS, process_vm::SYSCALLS];
+pub const SYSCALLS: &[&[Syscall]] = &[barrier::SYSCALLS, calls::SYSCALLS, process_vm::SYSCALLS];
 
 /// KiB of kernel memory that the small allocations of one system call may take: what [`mm::Memory::credit`] promises.
 pub const CALL_CREDIT_KIB: u32 = 64;

@@ -22,6 +22,7 @@ use super::{mask, stop, timers};
 use crate::coredump::gather;
 use crate::coredump::{self, Aftermath, Registers};
 use crate::errno::Errno;
+use crate::rseq;
 use crate::task::{CoreFile, ExitStatus, Thread, family, notify};
 use crate::trace::{self, Event};
 
@@ -149,6 +150,7 @@ fn deliver_signal(
             drop(state);
             timers::note_delivery(thread.process(), &mut info);
             settle_for_handler(interrupted, &action, context);
+            rseq::before_handler(thread, context, signal);
             trace::record(Event::SignalDeliver, thread.tid(), signal.number().into(), 0);
             interruption.start(thread, context, signal, &info, &action);
         }

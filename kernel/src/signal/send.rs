@@ -92,7 +92,7 @@ pub fn force_fault(
 }
 
 /// Ends the process by `signal`, whatever its action: not even the frame for its handler can be written.
-pub(super) fn force_fatal(thread: &Thread, signal: Signal) {
+pub(crate) fn force_fatal(thread: &Thread, signal: Signal) {
     let mut state = thread.process().signals();
     state.of_mut(thread).fatal_fault = Some((signal, SignalInfo::kernel(signal)));
     state.refresh(thread);

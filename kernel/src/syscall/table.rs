@@ -58,6 +58,7 @@ const AREAS: &[&[&[Syscall]]] = &[
         crate::exec::SYSCALLS,
         crate::futex::SYSCALLS,
         crate::pipe::SYSCALLS,
+        crate::rseq::SYSCALLS,
         crate::scheduling::SYSCALLS,
         crate::signal::SYSCALLS,
         crate::task::SYSCALLS,

@@ -19,6 +19,7 @@ use super::thread::{Name, Thread};
 use crate::errno::{Errno, Result};
 use crate::futex;
 use crate::memory::user::UserPtr;
+use crate::rseq;
 use crate::scheduling;
 use crate::signal::{Actions, AlternateStack, SharedActions, Signal, send};
 
@@ -83,6 +84,7 @@ pub fn replace_image(thread: &Arc<Thread>, program: NewProgram) {
     process.complete_vfork();
     oom::releasing(|| drop(space));
     process.timers.delete_posix();
+    rseq::forget(thread);
     reset_signals(thread);
     process.set_image(Arc::new(program.image));
     thread.set_name(program.name);

@@ -25,6 +25,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::{CloseOnExec, File, OpenFlags, Reservation};
 use crate::memory::pressure;
 use crate::memory::user::{UserPtr, read_bytes};
+use crate::rseq;
 use crate::scheduling::{self, Completion, ThreadCore};
 use crate::signal::{Actions, AlternateStack, ProcessSignals, SharedActions, ThreadSignals};
 use crate::syscall::Caller;
@@ -235,6 +236,9 @@ fn make_thread(
     });
     if has(CloneFlags::CHILD_CLEARTID) {
         child.set_clear_child_tid(request.child_tid);
+    }
+    if !has(CloneFlags::VM) {
+        rseq::inherit(parent, &child);
     }
     let (mut context, mut bases) = (*registers, arch::thread::segment_bases());
     context.rax = 0;

@@ -52,6 +52,7 @@ pub use oom::{Killed, Moment, Search, kill_one, points as out_of_memory_points};
 pub use pidfd::Pidfd;
 pub use process::Process;
 pub use status::{CoreFile, ExitStatus};
+pub(crate) use thread::Chores;
 pub(crate) use thread::Threads;
 pub use thread::{Inherited, Name, Restart, Thread, ThreadParts};
 pub use usage::Usage;

@@ -31,6 +31,7 @@ use super::thread::Thread;
 use crate::cpu;
 use crate::errno::Result;
 use crate::memory::user::UserPtr;
+use crate::rseq;
 use crate::scheduling;
 use crate::signal::deliver::{Ending, Interrupted, deliver};
 use crate::syscall::{Caller, dispatch, restarts};
@@ -99,15 +100,18 @@ fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, I
             }
             Exit::PageFault { address, access, error_code } => {
                 interrupts::enable();
+                rseq::note_trap(thread);
                 faults::page_fault(thread, &context, address, access, error_code);
             }
             Exit::Exception { vector, error_code } => {
                 interrupts::enable();
+                rseq::note_trap(thread);
                 faults::exception(thread, &context, vector, error_code);
             }
             Exit::Interrupt { vector } => {
                 // Acknowledged with interrupts off, as it came.
                 arch::dispatch_interrupt(vector);
+                rseq::note_trap(thread);
                 interrupts::enable();
             }
         }
@@ -140,15 +144,21 @@ fn prepare_for_user_mode(
 ) -> ControlFlow<Ending> {
     loop {
         interrupts::mask();
-        let must_deliver =
-            thread.has_pending_signal() || interrupted.is_some() || thread.restores_mask();
-        if !must_deliver && !scheduling::wants_to_preempt() {
+        let mut must_deliver = thread.has_pending_signal() || interrupted.is_some();
+        let mut behind = None;
+        if !thread.chores().is_empty() {
+            must_deliver |= thread.restores_mask();
+            behind = rseq::is_due(thread);
+        }
+        if !must_deliver && behind.is_none() && !scheduling::wants_to_preempt() {
             return ControlFlow::Continue(());
         }
         interrupts::enable();
         scheduling::preempt_if_requested();
         if must_deliver {
             deliver(thread, context, interrupted)?;
+        } else if let Some(stretch) = behind {
+            rseq::catch_up(thread, context, stretch);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use alloc::sync::{Arc, Weak};
 
-use arch::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use arch::sync::{Rank, SpinLock};
 use intrusive_collections::{KeyAdapter, RBTreeAtomicLink, intrusive_adapter};
 use mm::AddressSpace;
@@ -18,6 +18,7 @@ use super::run::Start;
 use crate::errno::Result;
 use crate::fs::asynchronous::Woken;
 use crate::fs::{FileTable, FsContext};
+use crate::rseq::Registration;
 use crate::scheduling::{self, ThreadCore, WakeMask};
 use crate::signal::ThreadSignals;
 use crate::syscall::Caller;
@@ -63,6 +64,17 @@ impl core::fmt::Display for Name {
 impl core::fmt::Debug for Name {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         core::fmt::Display::fmt(self, f)
+    }
+}
+
+bitflags::bitflags! {
+    /// What a thread has to see to on its way to user mode, apart from signals.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Chores: u8 {
+        /// The signal mask is to be put back.
+        const RESTORE_MASK = 1 << 0;
+        /// It has an area for restartable sequences.
+        const RSEQ = 1 << 1;
     }
 }
 
@@ -169,7 +181,8 @@ pub struct Thread {
     // Touched by the thread itself alone; relaxed.
     clear_child_tid: AtomicU64,
     robust_list: AtomicU64,
-    restores_mask: AtomicBool,
+    chores: AtomicU8,
+    pub(crate) rseq: Registration,
     no_new_privileges: AtomicBool,
     personality: AtomicU32,
     timer_slack_ns: AtomicU64,
@@ -200,7 +213,8 @@ impl Thread {
             attention: AttentionWord::new(),
             clear_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
-            restores_mask: AtomicBool::new(false),
+            chores: AtomicU8::new(0),
+            rseq: Registration::none(),
             no_new_privileges: AtomicBool::new(inherited.no_new_privileges),
             personality: AtomicU32::new(inherited.personality),
             timer_slack_ns: AtomicU64::new(inherited.timer_slack_ns),
@@ -375,14 +389,28 @@ impl Thread {
         self.attention.is_fatal()
     }
 
-    /// Whether the signal mask is to be put back on the way to user mode. Asked by the thread itself.
+    /// What is to be seen to on the way to user mode. Asked by the thread itself.
+    #[inline]
+    pub(crate) fn chores(&self) -> Chores {
+        Chores::from_bits_retain(self.chores.load(Ordering::Relaxed))
+    }
+
+    /// Remembers whether `chore` is to be seen to. By the thread itself, or its creator.
+    #[inline]
+    pub(crate) fn set_chore(&self, chore: Chores, is_due: bool) {
+        let mut chores = self.chores();
+        chores.set(chore, is_due);
+        self.chores.store(chores.bits(), Ordering::Relaxed);
+    }
+
+    /// Whether the signal mask is to be put back on the way to user mode.
     pub(crate) fn restores_mask(&self) -> bool {
-        self.restores_mask.load(Ordering::Relaxed)
+        self.chores().contains(Chores::RESTORE_MASK)
     }
 
     /// Remembers whether the signal mask is to be put back.
     pub(crate) fn set_restores_mask(&self, restores: bool) {
-        self.restores_mask.store(restores, Ordering::Relaxed);
+        self.set_chore(Chores::RESTORE_MASK, restores);
     }
 
     /// Whether no execve(2) gives it privileges.

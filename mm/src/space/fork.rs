@@ -33,6 +33,7 @@ impl AddressSpace {
         // The lock is held exclusively to the end: no fault of this space sees the tables half shared (I14).
         let state = self.lock();
         let child = Self::with_state(self.memory, self.family.clone(), state.inherited())?;
+        child.inherit_registrations(self);
         let shared = self.share_root(&child);
         // I5. Even after a failure nothing may stay cached that the cleared write bits forbid. Tables stay where they are.
         let sent = self.tlb.flush(Range::All, Tables::Kept);

@@ -12,6 +12,7 @@
 mod activate;
 mod advise;
 mod alter;
+mod barrier;
 mod breakdown;
 mod brk;
 mod dump;
@@ -35,7 +36,7 @@ mod usage;
 use alloc::sync::Arc;
 
 use arch::addr::{Frame, UserAddr};
-use arch::sync::atomic::{AtomicU64, Ordering};
+use arch::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use arch::sync::{Rank, RwSpinLock, WriteGuard};
 use arch::tlb;
 
@@ -114,6 +115,8 @@ pub struct AddressSpace {
     family: Arc<Family>,
     /// Place in the family; `u64::MAX` before joining.
     place: AtomicU64,
+    /// See [`registrations`](Self::registrations).
+    registrations: AtomicU32,
     state: RwSpinLock<State>,
 }
 
@@ -176,6 +179,7 @@ impl AddressSpace {
             used: RootUse::default(),
             family,
             place: AtomicU64::new(u64::MAX),
+            registrations: AtomicU32::new(0),
             state: RwSpinLock::new(Rank::SPACE, state),
         })
     }

@@ -19,6 +19,8 @@ pub(super) fn run(name: &str, arguments: &[String]) -> ExitCode {
         "signals" => print_signals(),
         "identity" => print_identity(),
         "auxv" => print_auxv(),
+        "membarrier" => super::membarrier::helper(),
+        "rseq" => super::rseq::helper(arguments),
         "core" => super::core_pipes::helper(arguments),
         "exit" => {
             return ExitCode::from(
