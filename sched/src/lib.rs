@@ -25,6 +25,7 @@ mod resched;
 mod run_queue;
 mod scheduler;
 mod slots;
+mod stand;
 mod statistics;
 pub mod task;
 mod throttle;
@@ -41,6 +42,7 @@ pub use scheduler::{
     CpuQueue, Fate, Leave, Loan, OutOfMemory, Overcommitted, QueueGuard, Replaced, Scheduler,
     Switch, Switched,
 };
+pub use stand::Stand;
 pub use statistics::CpuStatistics;
 pub use task::{Schedulable, TaskCore, TaskId, TaskStatistics};
 pub use throttle::RealTimeLimit;

@@ -16,9 +16,10 @@ use core::cell::Cell;
 use arch::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 use arch::sync::{Rank, SpinGuard, SpinLock};
 use intrusive_collections::{LinkedList, LinkedListAtomicLink, UnsafeRef, intrusive_adapter};
+use sched::{Stand, WakeMask};
 
 use super::key::Key;
-use crate::scheduling::{Stand, WakeMask, wake_thread};
+use crate::scheduling::wake_thread;
 use crate::task::Thread;
 
 /// A thread that waits on a word.
@@ -71,7 +72,7 @@ impl Waiter {
             bitset,
             key: Cell::new(key),
             bucket: AtomicUsize::new(key.hash() % BUCKETS),
-            stand: Stand::new(),
+            stand: Stand::default(),
         }
     }
 

@@ -31,7 +31,6 @@ mod policy;
 mod preemption;
 mod rw_lock;
 mod sleep;
-mod stand;
 mod switch;
 mod thread_core;
 mod wait_queue;
@@ -57,7 +56,6 @@ pub use preemption::{preempt, preempt_if_requested, wants_to_preempt, yield_now}
 pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use sched::{ParkMode, WakeMask};
 pub use sleep::{Interruption, sleep_until};
-pub(crate) use stand::Stand;
 pub use switch::{enter_address_space, exit_current, leave_address_space, spawn};
 pub use thread_core::{ThreadCore, ThreadState};
 pub use wait_queue::WaitQueue;

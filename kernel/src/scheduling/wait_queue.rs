@@ -22,11 +22,10 @@ use arch::sync::atomic::{AtomicU32, Ordering, fence};
 use arch::sync::{Irq, Rank, SpinLock};
 use arch::time::Nanos;
 use intrusive_collections::{LinkedList, LinkedListAtomicLink, UnsafeRef, intrusive_adapter};
-use sched::{ParkMode, WakeMask};
+use sched::{ParkMode, Stand, WakeMask};
 
 use super::block::{WaitEnd, assert_may_sleep, block_current, wake_thread};
 use super::observers::{Observers, Registration, Wake};
-use super::stand::Stand;
 use crate::errno::Result;
 use crate::fs::asynchronous;
 use crate::task::{self, Thread};
@@ -232,7 +231,7 @@ impl core::fmt::Debug for WaitQueue {
 
 impl Waiter {
     fn new(thread: Arc<Thread>) -> Self {
-        Self { link: LinkedListAtomicLink::new(), thread, stand: Stand::new() }
+        Self { link: LinkedListAtomicLink::new(), thread, stand: Stand::default() }
     }
 }
 

@@ -10,7 +10,8 @@
 //!        └──────────────────── begin() ◀──────────────────┘
 //! ```
 //!
-//! The first two steps are the waker's, under the lock of the list that the waiter was linked in; the last is the waiter's own.
+//! The first two steps are the waker's, under the lock of the list that the waiter was linked in; the last is the waiter's own
+//! (`tests/loom_stand.rs`).
 
 use arch::sync::atomic::{AtomicU8, Ordering};
 
@@ -18,73 +19,43 @@ const WAITING: u8 = 0;
 const CHOSEN: u8 = 1;
 const RELEASED: u8 = 2;
 
-/// See the module's documentation.
-#[derive(Debug)]
-pub(crate) struct Stand(AtomicU8);
+/// Where a waiter stands with its wakers; at first it waits. See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Stand(AtomicU8);
 
 impl Stand {
-    /// That of a waiter that was not linked yet.
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU8::new(WAITING))
-    }
-
     /// Whether a waker has chosen this waiter and unlinked it.
     #[inline]
-    pub(crate) fn is_woken(&self) -> bool {
+    #[must_use]
+    pub fn is_woken(&self) -> bool {
         // Acquire pairs with the release in `choose`: what was waited for is seen.
         self.0.load(Ordering::Acquire) != WAITING
     }
 
     /// The waiter waits (again). By its thread, while it is not linked.
     #[inline]
-    pub(crate) fn begin(&self) {
+    pub fn begin(&self) {
         self.0.store(WAITING, Ordering::Relaxed);
     }
 
     /// A waker has unlinked the waiter, and wakes its thread next.
     #[inline]
-    pub(crate) fn choose(&self) {
+    pub fn choose(&self) {
         self.0.store(CHOSEN, Ordering::Release);
     }
 
     /// The last thing that the waker does with the waiter.
     #[inline]
-    pub(crate) fn release(&self) {
+    pub fn release(&self) {
         // Release pairs with the acquire in `await_release`.
         self.0.store(RELEASED, Ordering::Release);
     }
 
     /// Waits until the waker is done. For the thread of a waiter that [was woken](Self::is_woken).
     #[inline]
-    pub(crate) fn await_release(&self) {
+    pub fn await_release(&self) {
         while self.0.load(Ordering::Acquire) != RELEASED {
             arch::relax();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn who_was_woken_waits_for_the_waker_to_be_done() {
-        for _ in 0..200 {
-            let stand = Stand::new();
-            thread::scope(|scope| {
-                scope.spawn(|| {
-                    stand.choose();
-                    stand.release();
-                });
-                while !stand.is_woken() {
-                    thread::yield_now();
-                }
-                stand.await_release();
-            });
-            stand.begin();
-            assert!(!stand.is_woken());
         }
     }
 }
