@@ -166,12 +166,12 @@ fn a_policy_that_starves_a_task_is_evicted() {
     assert_eq!(policies().1, "eevdf");
     write_text(PATIENCE, patience.trim());
     drop(restored);
+    // The new policy is in force before the log says so.
+    super::support::until("the log tells of the eviction", || {
+        kernel_log().contains("scheduling policy broken is evicted: eevdf takes over")
+    });
     let log = kernel_log();
     assert!(log.contains("scheduling policy broken starves thread"), "the log: {log}");
-    assert!(
-        log.contains("scheduling policy broken is evicted: eevdf takes over"),
-        "the log: {log}"
-    );
     assert!(
         log.contains(&format!("starves thread {pid} ")),
         "thread {pid} is not in the log: {log}"
