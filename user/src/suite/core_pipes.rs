@@ -33,6 +33,15 @@ super::area!("core_pipes":
 const PATTERN: &str = "/proc/sys/kernel/core_pattern";
 const PIPE_LIMIT: &str = "/proc/sys/kernel/core_pipe_limit";
 
+/// Skips the case unless the suite is all that runs on the machine.
+fn needs_own_machine() {
+    needs_root();
+    let first = fs::read_link("/proc/1/exe").ok();
+    if first != std::env::current_exe().ok() {
+        skip("changes a setting of the whole machine");
+    }
+}
+
 /// Puts the settings back as they were.
 struct Settings {
     pattern: String,
@@ -42,11 +51,7 @@ struct Settings {
 impl Settings {
     /// Has core files go to `command`, at most `limit` at the same time.
     fn set(command: &str, limit: u32) -> Self {
-        needs_root();
-        let first = fs::read_link("/proc/1/exe").ok();
-        if first != std::env::current_exe().ok() {
-            skip("changes a setting of the whole machine");
-        }
+        needs_own_machine();
         let former = Self { pattern: read_text(PATTERN), limit: read_text(PIPE_LIMIT) };
         write_text(PATTERN, &format!("|{command}"));
         write_text(PIPE_LIMIT, &limit.to_string());
@@ -55,6 +60,7 @@ impl Settings {
 
     /// The same for this program's helper, which does `what` in the working directory.
     fn helper(what: &str, words: &str, limit: u32) -> Self {
+        needs_own_machine();
         let program = std::env::current_exe().unwrap();
         let directory = std::env::current_dir().unwrap();
         let (program, directory) = (program.display(), directory.display());
