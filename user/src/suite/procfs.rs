@@ -34,6 +34,7 @@ super::area!("procfs":
     version_names_a_kernel,
     interrupts_have_a_column_for_each_cpu,
     sys_kernel_values,
+    sys_values_are_roots_whoever_opened_them,
     missing_entries,
     small_reads_and_seeks,
     files_are_read_only,
@@ -379,6 +380,17 @@ fn sys_kernel_values() {
     let length = names[1].iter().position(|byte| *byte == 0).unwrap();
     assert_eq!(read_text("/proc/sys/kernel/hostname").trim().as_bytes(), &names[1][..length]);
     assert!(!read_text("/proc/sys/kernel/osrelease").trim().is_empty());
+}
+
+fn sys_values_are_roots_whoever_opened_them() {
+    needs_root();
+    let file = ok!(SYS_open, c"/proc/sys/kernel/core_uses_pid", libc::O_RDWR);
+    in_child(|| {
+        ok!(SYS_setresuid, 1000, 1000, 1000);
+        fails!(EPERM: SYS_write, file, b"0", 1);
+        assert_eq!(ok!(SYS_read, file, &mut [0_u8; 1], 1), 1);
+    });
+    ok!(SYS_close, file);
 }
 
 fn missing_entries() {

@@ -12,6 +12,13 @@ use crate::task::{self, Process, Thread};
 pub struct System;
 
 impl Subject for System {
+    /// Settings of the system are root's alone, also for who has inherited the descriptor or may override file modes, as on
+    /// Linux (`sysctl_perm` in `fs/proc/proc_sysctl.c`).
+    fn check_write(&self) -> Result<()> {
+        let is_root = task::current().credentials().user.effective == 0;
+        if is_root { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
     fn device(&self) -> DeviceNumber {
         super::device()
     }

@@ -25,6 +25,14 @@ pub trait Subject: Clone + Send + Sync + 'static {
         (0, 0)
     }
 
+    /// Whether the running thread may write now, by whatever descriptor it came to.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_write(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the subject is still there.
     fn is_alive(&self) -> bool {
         true

@@ -50,6 +50,7 @@ impl<S: Subject> FileOperations for TextFile<S> {
 
     fn write(&self, _file: &File, source: &mut Source<'_>, position: &mut u64) -> Result {
         let write = self.write.ok_or(Errno::EIO)?;
+        self.subject.check_write()?;
         let length = source.remaining();
         if length > WRITE_MAX {
             return Err(Errno::EINVAL);
