@@ -96,9 +96,10 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Gives up a task that may run on `thief`, the most urgent class first.
     pub(crate) fn steal(&mut self, thief: CpuId) -> Option<Arc<T>> {
-        let slots = &self.slots;
+        let (slots, running) = (&self.slots, self.current.slot);
         let may_move = |view: &TaskView| {
-            slots.get(view.slot).is_some_and(|queued| queued.task.task().may_run_on(thief))
+            view.slot != running
+                && slots.get(view.slot).is_some_and(|queued| queued.task.task().may_run_on(thief))
         };
         let view = self
             .deadline
@@ -182,10 +183,12 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     fn release(&mut self, view: &TaskView) -> Option<Arc<T>> {
-        debug_assert!(
-            self.owns(view.id, view.slot),
-            "a policy returned a view that it was not given"
-        );
+        // The running task keeps its slot, but it is not waiting: to give it up would let two CPUs run it.
+        let is_waiting = view.slot != self.current.slot && self.owns(view.id, view.slot);
+        debug_assert!(is_waiting, "a policy returned a view that it was not given");
+        if !is_waiting {
+            return None;
+        }
         let Member { task, .. } = self.slots.remove(view.slot)?;
         task.task().set_slot(Slot::NONE);
         task.task().set_memory(view.memory);
