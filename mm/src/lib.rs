@@ -9,7 +9,7 @@
 //! The crate holds no statics and knows no processor: memory, time and randomness are arguments, the
 //! machine is behind `arch`. `unsafe` code is in [`raw`] alone.
 //!
-//! Invariants I1 to I17 in comments are those of `docs/cow-tree.md`.
+//! Invariants I1 to I18 in comments are those of `docs/cow-tree.md`.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -10,21 +10,22 @@ use sched::IdlePoll;
 #[derive(Default)]
 struct Cpu {
     idle: IdlePoll,
-    /// Tasks queued for it. Relaxed: what the poke does not order, nothing does.
+    /// A bit for each task queued for it. Relaxed: what the poke does not order, nothing does.
     queued: AtomicUsize,
-    interrupted: AtomicBool,
+    /// By whom it was interrupted.
+    interrupted: [AtomicBool; 2],
 }
 
 impl Cpu {
     /// Another CPU queues a task here.
-    fn queue(&self) {
-        self.queued.fetch_add(1, Ordering::Relaxed);
+    fn queue(&self, number: usize) {
+        self.queued.fetch_or(1 << number, Ordering::Relaxed);
         if !self.idle.poke() {
-            self.interrupted.store(true, Ordering::Relaxed);
+            self.interrupted[number].store(true, Ordering::Relaxed);
         }
     }
 
-    /// Polls in vain or not, and then looks at the queue if it was poked. Returns how many tasks it has seen.
+    /// Polls in vain or not, and then looks at the queue if it was poked. Returns which tasks it has seen.
     fn poll(&self) -> usize {
         self.idle.begin();
         let _ = self.idle.is_poked();
@@ -37,14 +38,15 @@ impl Cpu {
 fn nothing_is_queued_for_a_cpu_that_halts_unaware() {
     loom::model(|| {
         let cpu = Arc::new(Cpu::default());
-        let others = [(); 2].map(|()| {
+        let others = [0, 1].map(|number| {
             let cpu = cpu.clone();
-            thread::spawn(move || cpu.queue())
+            thread::spawn(move || cpu.queue(number))
         });
-        let seen = cpu.poll().max(cpu.poll());
-        for other in others {
+        let seen = cpu.poll() | cpu.poll();
+        for (number, other) in others.into_iter().enumerate() {
             other.join().expect("joined");
+            let interrupted = cpu.interrupted[number].load(Ordering::Relaxed);
+            assert!(interrupted || seen & 1 << number != 0, "task {number} waits unseen");
         }
-        assert!(seen == 2 || cpu.interrupted.load(Ordering::Relaxed), "a task waits unseen");
     });
 }
