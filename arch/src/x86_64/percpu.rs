@@ -29,10 +29,8 @@ pub(super) struct CpuArea {
     pub enter_rsp: u64,
     /// The CPU's number.
     pub cpu: u32,
-    /// Holds on preemption.
-    pub preempt_count: u32,
-    /// Not zero: preemption is requested.
-    pub preempt_requested: u32,
+    /// Holds on preemption, and whether it is requested: see [`super::preempt`].
+    pub preempt: u32,
     /// The thread that runs, as the kernel knows it: see `thread::current`.
     pub thread: usize,
     /// What the kernel keeps for this CPU: see `thread::own_part`.
@@ -65,8 +63,7 @@ impl CpuArea {
             user_rsp: 0,
             enter_rsp: 0,
             cpu: 0,
-            preempt_count: 0,
-            preempt_requested: 0,
+            preempt: super::preempt::INITIAL,
             thread: 0,
             own_part: 0,
             stack_bottom: 0,

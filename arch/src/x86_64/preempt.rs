@@ -1,8 +1,12 @@
 //! The preempt count and the preemption request of the running CPU; in builds with debug assertions also the
 //! locks it holds.
 //!
-//! Count and request are changed by one GS-relative instruction each, so that a thread cannot be moved between
-//! finding its CPU and the change.
+//! Both are in one word, [`CpuArea::preempt`]: bits 0 to 30 count the holds, and bit 31 is *clear* while preemption is
+//! requested. So the word is zero exactly when the CPU should switch here and now, and the decrement that gives up the last
+//! hold says so by itself. (Linux keeps its own the same way.)
+//!
+//! The word is changed by one GS-relative instruction at a time, so that a thread cannot be moved between finding its CPU and
+//! the change, and an interrupt handler's change is not lost.
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -11,25 +15,27 @@ use super::interrupts;
 use super::percpu::{self, CpuArea};
 use crate::sync::Rank;
 
+/// The bit that is clear while preemption is requested.
+const NOT_REQUESTED: u32 = 1 << 31;
+/// No holds, no request.
+pub(super) const INITIAL: u32 = NOT_REQUESTED;
+
 /// Forbids preemption on this CPU until the matching [`enable`]. Nests.
 pub fn disable() {
     // SAFETY: one instruction on this CPU's own counter. Not `nomem`: accesses must not move ahead of it.
     unsafe {
-        asm!("inc dword ptr gs:[{}]", const offset_of!(CpuArea, preempt_count), options(nostack));
+        asm!("inc dword ptr gs:[{}]", const offset_of!(CpuArea, preempt), options(nostack));
     }
 }
 
 /// Undoes one [`disable`]; preempts at once if that was the last one, a request is pending and interrupts are on.
+#[inline]
 pub fn enable() {
     debug_assert!((1..1 << 30).contains(&count()), "preemption enabled more often than disabled");
-    // SAFETY: one instruction on this CPU's own counter, and a jump.
+    // SAFETY: one instruction on this CPU's own word, and a jump.
     unsafe {
-        asm!("dec dword ptr gs:[{}]", "jz {}", const offset_of!(CpuArea, preempt_count),
-            label {
-                if requested() {
-                    preempt_now();
-                }
-            },
+        asm!("dec dword ptr gs:[{}]", "jz {}", const offset_of!(CpuArea, preempt),
+            label { preempt_now() },
             options(nostack));
     }
 }
@@ -46,43 +52,41 @@ fn preempt_now() {
 /// How many holds on preemption this CPU has.
 #[must_use]
 pub fn count() -> u32 {
-    let count: u32;
-    // SAFETY: one load of this CPU's own counter.
-    unsafe {
-        asm!("mov {:e}, gs:[{}]", out(reg) count, const offset_of!(CpuArea, preempt_count),
-            options(nostack, preserves_flags));
-    }
-    count
+    word() & !NOT_REQUESTED
 }
 
 /// Asks that this CPU's thread be preempted as soon as nothing holds it off.
 pub fn request() {
-    // SAFETY: one store to this CPU's own flag.
+    // SAFETY: one instruction on this CPU's own word.
     unsafe {
-        asm!("mov dword ptr gs:[{}], 1", const offset_of!(CpuArea, preempt_requested),
-            options(nostack, preserves_flags));
+        asm!("and dword ptr gs:[{}], {}", const offset_of!(CpuArea, preempt),
+            const !NOT_REQUESTED, options(nostack));
     }
 }
 
 /// Whether preemption of this CPU is requested.
 #[must_use]
 pub fn requested() -> bool {
-    let requested: u32;
-    // SAFETY: one load of this CPU's own flag.
-    unsafe {
-        asm!("mov {:e}, gs:[{}]", out(reg) requested, const offset_of!(CpuArea, preempt_requested),
-            options(nostack, preserves_flags));
-    }
-    requested != 0
+    word() & NOT_REQUESTED == 0
 }
 
 /// Takes the request back: the scheduler is looking.
 pub fn clear_request() {
-    // SAFETY: one store to this CPU's own flag.
+    // SAFETY: one instruction on this CPU's own word.
     unsafe {
-        asm!("mov dword ptr gs:[{}], 0", const offset_of!(CpuArea, preempt_requested),
+        asm!("or dword ptr gs:[{}], {}", const offset_of!(CpuArea, preempt),
+            const NOT_REQUESTED, options(nostack));
+    }
+}
+
+fn word() -> u32 {
+    let word: u32;
+    // SAFETY: one load of this CPU's own word.
+    unsafe {
+        asm!("mov {:e}, gs:[{}]", out(reg) word, const offset_of!(CpuArea, preempt),
             options(nostack, preserves_flags));
     }
+    word
 }
 
 /// Checks the lock order and records that a lock of `rank` is being taken.
