@@ -108,7 +108,7 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
         let state = H::acquire();
         #[cfg(all(debug_assertions, not(loom)))]
         preempt::note_lock(self.rank);
-        self.guard(state, self.inner.lock())
+        self.guard(state, self.acquire())
     }
 
     /// Takes a second lock of the same rank. The caller has a rule that orders the two (by address, by CPU).
@@ -116,7 +116,7 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
         let state = H::acquire();
         #[cfg(all(debug_assertions, not(loom)))]
         preempt::note_nested_lock(self.rank);
-        self.guard(state, self.inner.lock())
+        self.guard(state, self.acquire())
     }
 
     /// Takes the lock if it is free now. Never waits, so it is outside the lock order.
@@ -154,6 +154,29 @@ impl<T: ?Sized, H: Hold> SpinLock<T, H> {
         preempt::forget_lock(self.rank);
         // SAFETY: by this function's contract the lock is held and its guard is gone.
         unsafe { self.inner.force_unlock() }
+    }
+
+    /// Takes the inner lock. To wait for it is left to a function of its own: most often it is free.
+    #[cfg(not(loom))]
+    #[inline]
+    fn acquire(&self) -> SpinMutexGuard<'_, T> {
+        match self.inner.try_lock() {
+            Some(guard) => guard,
+            None => self.wait(),
+        }
+    }
+
+    #[cfg(not(loom))]
+    #[cold]
+    #[inline(never)]
+    fn wait(&self) -> SpinMutexGuard<'_, T> {
+        self.inner.lock()
+    }
+
+    /// Takes the inner lock.
+    #[cfg(loom)]
+    fn acquire(&self) -> SpinMutexGuard<'_, T> {
+        self.inner.lock()
     }
 
     fn guard<'a>(&'a self, state: H::State, inner: SpinMutexGuard<'a, T>) -> SpinGuard<'a, T, H> {
