@@ -26,12 +26,20 @@ impl<K: Ord, V> KeyedQueue<K, V> {
     }
 
     /// Adds `value`.
+    #[inline(always)]
     pub fn push(&mut self, key: K, value: V) {
         if self.heap.len() == self.heap.capacity() {
             return self.push_unreserved(key, value);
         }
         self.heap.push((key, value));
-        self.rise(self.heap.len() - 1);
+        match self.heap.as_mut_slice() {
+            [_] => {}
+            [first, second] if first.0 <= second.0 => {}
+            heap => {
+                let last = heap.len() - 1;
+                self.rise(last);
+            }
+        }
     }
 
     /// As [`push`](Self::push), where no room was reserved.
@@ -46,6 +54,7 @@ impl<K: Ord, V> KeyedQueue<K, V> {
     pub fn pop(&mut self) -> Option<(K, V)> {
         match self.heap.len() {
             0 | 1 => self.heap.pop(),
+            2 => Some(self.heap.swap_remove(0)),
             _ => Some(self.take_at(0)),
         }
     }
@@ -81,6 +90,7 @@ impl<K: Ord, V> KeyedQueue<K, V> {
     }
 
     /// Takes out the entry at `place`; the last one takes its place and moves on to where it belongs.
+    #[inline(never)]
     fn take_at(&mut self, place: usize) -> (K, V) {
         let entry = self.heap.swap_remove(place);
         if place < self.heap.len() {
@@ -91,6 +101,7 @@ impl<K: Ord, V> KeyedQueue<K, V> {
     }
 
     /// Moves the entry at `place` towards the front as far as its key says. Returns its new place.
+    #[inline(never)]
     fn rise(&mut self, mut place: usize) -> usize {
         while place > 0 {
             let parent = (place - 1) / 2;

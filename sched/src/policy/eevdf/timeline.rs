@@ -3,6 +3,8 @@
 //! Key types: [`Entity`], a task with its virtual times; [`Timeline`], the sums that give the weighted mean `V` of
 //! all virtual runtimes in constant time. The neighbour is the policy itself, which keeps the queues.
 
+use core::num::NonZeroU64;
+
 use arch::time::Nanos;
 
 use super::SLICE;
@@ -15,6 +17,12 @@ const UNIT: i64 = 1024;
 const LARGEST_MOMENT: i64 = 1 << 56;
 /// How far the mean may be from the origin when somebody joins: times the largest weight, that is far from 64 bits.
 const FARTHEST_MEAN: i64 = 1 << 30;
+
+/// The quotient, rounded down.
+fn divided(sum: i64, by: NonZeroU64) -> i64 {
+    let size = sum.unsigned_abs();
+    if sum >= 0 { (size / by) as i64 } else { -(size.div_ceil(by.get()) as i64) }
+}
 
 /// A task in competition. Virtual times are nanoseconds since the timeline began.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +66,13 @@ pub(super) struct Timeline {
 impl Timeline {
     /// `V`, the weighted mean of all virtual runtimes.
     pub(super) fn mean(&self) -> i64 {
-        if self.weight == 0 {
-            self.origin
-        } else {
-            self.origin + self.moment.div_euclid(self.weight)
-        }
+        let Some(weight) = self.total() else { return self.origin };
+        self.origin + divided(self.moment, weight)
+    }
+
+    /// The sum of the weights, if anybody competes.
+    fn total(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.weight as u64)
     }
 
     /// Whether who stands at `runtime` is ahead of the mean: the comparison of two products, where the mean itself takes a
@@ -95,7 +105,7 @@ impl Timeline {
 
     /// `entity`, in competition, has run for another `ran`.
     pub(super) fn advance(&mut self, entity: &mut Entity, ran: Nanos) {
-        let virtual_ran = ran.0 as i64 * UNIT / entity.weight();
+        let virtual_ran = (ran.0 * UNIT as u64 / u64::from(entity.task.weight)) as i64;
         entity.runtime += virtual_ran;
         self.moment += virtual_ran * entity.weight();
         // Tasks that run for days without anybody joining them.
@@ -107,11 +117,15 @@ impl Timeline {
     /// A task that comes from outside, placed its remembered lag behind the mean and one slice before its deadline.
     pub(super) fn place(&self, task: TaskView, event: Event) -> Entity {
         let mut entity = Entity::new(task, self.mean());
-        let (lag, slice) = (task.memory.0[0] as i64, entity.slice);
-        // Joining drags the mean along; stretching the lag makes up for it (paper, section 4).
-        let total = self.weight + entity.weight();
-        let stretched = if self.weight > 0 { lag.saturating_mul(total) / self.weight } else { 0 };
-        entity.runtime -= stretched.clamp(-2 * slice, 2 * slice);
+        let slice = entity.slice;
+        if let Some(total) = self.total() {
+            let bound = 2 * slice;
+            let lag = (task.memory.0[0] as i64).clamp(-bound, bound);
+            // Joining drags the mean along; stretching the lag makes up for it (paper, section 4). Times its weight, a lag is at
+            // most two slices of real time.
+            let stretched = lag + divided(lag * entity.weight(), total);
+            entity.runtime -= stretched.clamp(-bound, bound);
+        }
         // New tasks come in halfway through a slice, so that a fork storm does not starve those who are there.
         entity.deadline = entity.runtime + if event == Event::Spawned { slice / 2 } else { slice };
         entity
