@@ -129,11 +129,11 @@ impl Context {
 
     /// Loads `root` on this CPU: from now on it runs a thread of this space. Cheap if the root is still loaded.
     ///
-    /// The context stays where it is in memory until [`retire`](Self::retire) returns.
+    /// The context stays where it is in memory until [`retire`](Self::retire) returns. Interrupts are off.
+    #[inline(always)]
     pub fn activate(&self, root: Frame) {
-        let saved = interrupts::disable();
+        debug_assert!(!interrupts::enabled(), "a root is loaded while an interrupt may look at it");
         state().activate(&Machine, self, root);
-        interrupts::restore(saved);
     }
 
     /// This CPU turns to a kernel thread or idles. The root stays loaded until another space needs the CPU.

@@ -107,6 +107,17 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// Empties `slot`. Says whether there was something in it.
+    pub(crate) fn clear(&mut self, slot: u32) -> bool {
+        let Some(entry @ Entry::Used(_)) = self.entries.get_mut(slot as usize) else {
+            return false;
+        };
+        *entry = Entry::Free(self.free);
+        self.free = slot;
+        self.used -= 1;
+        true
+    }
+
     /// One more than the largest number in use.
     pub(crate) fn limit(&self) -> u32 {
         self.entries.len() as u32

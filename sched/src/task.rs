@@ -15,6 +15,9 @@ use crate::slots::Slot;
 use crate::urgency::Urgency;
 use crate::watchdog::Mark;
 
+/// In [`TaskCore::only`]: the task may run on several CPUs, or on none.
+const NOT_PINNED: u16 = u16::MAX;
+
 /// A task's number, never used again. (Thread ids are, and change hands at execve.)
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TaskId(pub u64);
@@ -57,6 +60,8 @@ pub struct TaskCore {
 
     // Written by anyone who may change the task's parameters, and then published by `Scheduler::refresh`.
     affinity: AtomicCpuMask,
+    /// The one CPU in `affinity`, or [`NOT_PINNED`]. Written after it.
+    only: AtomicU16,
     parameters: AtomicU32,
     slice_ns: AtomicU64,
     runtime_ns: AtomicU64,
@@ -125,6 +130,7 @@ impl TaskCore {
             statistics: Counters::new(),
             counted_as_blocked: AtomicBool::new(false),
             affinity: AtomicCpuMask::default(),
+            only: AtomicU16::new(NOT_PINNED),
             parameters: AtomicU32::new(parameters.pack()),
             slice_ns: AtomicU64::new(parameters.slice.0),
             runtime_ns: AtomicU64::new(parameters.reservation.runtime.0),
@@ -135,7 +141,7 @@ impl TaskCore {
             renews_server: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         };
-        core.affinity.store(affinity, Ordering::Relaxed);
+        core.set_affinity(affinity);
         core
     }
 
@@ -286,6 +292,15 @@ impl TaskCore {
 
     pub(crate) fn set_affinity(&self, affinity: &CpuMask) {
         self.affinity.store(affinity, Ordering::SeqCst);
+        let only = affinity.lowest().filter(|&cpu| affinity.is_only(cpu));
+        let number = only.map_or(NOT_PINNED, |cpu| cpu.index() as u16);
+        self.only.store(number, Ordering::SeqCst);
+    }
+
+    /// Whether `cpu` is the only one that the task may run on. For placement, which looks again with the queue locked.
+    pub(crate) fn is_pinned_to(&self, cpu: CpuId) -> bool {
+        // SeqCst: see `Scheduler::refresh`.
+        self.only.load(Ordering::SeqCst) == cpu.index() as u16
     }
 
     /// Where the task is queued, or [`Slot::NONE`]. Stable under its queue's lock.

@@ -98,7 +98,9 @@ impl Machine {
 
     fn switch(&mut self, leave: Leave) {
         let now = Nanos(self.now);
-        if let Switched::To(switch) = self.scheduler.begin_switch(CPU, now, leave) {
+        if let Switched::To(switch) =
+            self.scheduler.begin_switch(self.scheduler.queue(CPU), now, leave)
+        {
             let next = Arc::clone(switch.next());
             let Switch { previous, fate, guard } = switch;
             previous.0.park.set_off_cpu();

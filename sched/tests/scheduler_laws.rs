@@ -96,15 +96,16 @@ impl Machine {
         let id = CpuId::new(cpu);
         arch::set_current_cpu(id);
         self.pending[cpu] = false;
-        let (previous, fate, next) = match self.scheduler.begin_switch(id, self.now, leave) {
-            Switched::Stay => return,
-            Switched::To(switch) => {
-                let next = Arc::clone(switch.next());
-                let Switch { previous, fate, guard: _guard } = switch;
-                previous.0.park.set_off_cpu();
-                (previous, fate, next)
-            }
-        };
+        let (previous, fate, next) =
+            match self.scheduler.begin_switch(self.scheduler.queue(id), self.now, leave) {
+                Switched::Stay => return,
+                Switched::To(switch) => {
+                    let next = Arc::clone(switch.next());
+                    let Switch { previous, fate, guard: _guard } = switch;
+                    previous.0.park.set_off_cpu();
+                    (previous, fate, next)
+                }
+            };
         assert!(Arc::ptr_eq(&previous, &self.running[cpu]));
         self.running[cpu] = next;
         if fate == Fate::Ended {
@@ -251,7 +252,7 @@ fn tasks_may_be_started_before_the_first_cpu_is_online() {
     assert_eq!(scheduler.spawn(&early, Nanos(1), CpuId::BOOT), Resched::Here);
     scheduler.bring_online(CpuId::BOOT, task(CpuMask::only(CpuId::BOOT)), Nanos(2));
     assert!(scheduler.should_switch(CpuId::BOOT));
-    match scheduler.begin_switch(CpuId::BOOT, Nanos(3), Leave::Preempt) {
+    match scheduler.begin_switch(scheduler.queue(CpuId::BOOT), Nanos(3), Leave::Preempt) {
         Switched::To(switch) => assert!(Arc::ptr_eq(switch.next(), &early)),
         Switched::Stay => panic!("the early task waits"),
     }

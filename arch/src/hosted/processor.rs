@@ -110,6 +110,30 @@ pub mod clock {
         now().0.max(1)
     }
 
+    /// The clock, which is its own counter.
+    #[must_use]
+    pub fn stamp() -> u64 {
+        now().0
+    }
+
+    /// The clock, which is its own counter.
+    #[must_use]
+    pub fn stamp_in_order() -> u64 {
+        now().0
+    }
+
+    /// The time at which a [`stamp`] was taken.
+    #[must_use]
+    pub fn time_of(stamp: u64) -> Nanos {
+        Nanos(stamp)
+    }
+
+    /// How long `ticks` last.
+    #[must_use]
+    pub fn span_of(ticks: u64) -> Nanos {
+        Nanos(ticks)
+    }
+
     /// The counter's value at the clock's zero.
     #[must_use]
     pub fn first_ticks() -> u64 {

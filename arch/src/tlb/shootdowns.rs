@@ -16,6 +16,7 @@ impl Shootdowns {
     }
 
     /// See [`Context::activate`]. Interrupts are off.
+    #[inline(always)]
     pub fn activate(&self, processor: &impl Processor, context: &Context, root: Frame) {
         let id = processor.current();
         let cpu = self.cpu(id);

@@ -17,6 +17,8 @@ use crate::time::Nanos;
 static BASE: AtomicU64 = AtomicU64::new(0);
 /// Nanoseconds per tick, with 32 fractional bits; zero until calibrated, and when the clock is the HPET.
 static FACTOR: AtomicU64 = AtomicU64::new(0);
+/// As [`FACTOR`], and not zero when the clock is the HPET.
+static RATE: AtomicU64 = AtomicU64::new(0);
 static FREQUENCY: AtomicU64 = AtomicU64::new(0);
 /// Timer ticks (after division) per second.
 static TIMER_FREQUENCY: AtomicU64 = AtomicU64::new(0);
@@ -51,6 +53,45 @@ fn now_by_hpet() -> Nanos {
         }
         _ => Nanos::ZERO,
     }
+}
+
+/// The clock in ticks of the time-stamp counter: cheaper than [`now`], for accounts that are kept in ticks. It may be early or
+/// late by the few instructions that are in flight; [`stamp_in_order`] is not.
+#[must_use]
+#[inline]
+pub fn stamp() -> u64 {
+    // Acquire: as in `now`.
+    if FACTOR.load(Ordering::Acquire) == 0 { stamp_by_hpet() } else { tsc::read_unordered() }
+}
+
+/// As [`stamp`], and read after all earlier loads.
+#[must_use]
+#[inline]
+pub fn stamp_in_order() -> u64 {
+    // Acquire: as in `now`.
+    if FACTOR.load(Ordering::Acquire) == 0 { stamp_by_hpet() } else { tsc::read() }
+}
+
+/// What the counter would say if it agreed with the clock.
+#[cold]
+fn stamp_by_hpet() -> u64 {
+    let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
+    let ticks = u128::from(now_by_hpet().0) * frequency / u128::from(SECOND);
+    BASE.load(Ordering::Relaxed).wrapping_add(ticks as u64)
+}
+
+/// The time at which a [`stamp`] was taken.
+#[must_use]
+#[inline]
+pub fn time_of(stamp: u64) -> Nanos {
+    span_of(stamp.wrapping_sub(BASE.load(Ordering::Relaxed)))
+}
+
+/// How long `ticks` last.
+#[must_use]
+#[inline]
+pub fn span_of(ticks: u64) -> Nanos {
+    Nanos(((u128::from(ticks) * u128::from(RATE.load(Ordering::Relaxed))) >> 32) as u64)
 }
 
 /// The time-stamp counter as it is, for time stamps that are put in order later. Not ordered with other instructions.
@@ -96,7 +137,9 @@ pub(super) fn init(platform: &Platform) {
     let (frequency, how) = tsc::frequency(Some(&reference))
         .expect("nothing tells how fast the time-stamp counter runs");
     FREQUENCY.store(frequency, Ordering::Relaxed);
-    FACTOR.store(((u128::from(SECOND) << 32) / u128::from(frequency)) as u64, Ordering::Relaxed);
+    let rate = ((u128::from(SECOND) << 32) / u128::from(frequency)) as u64;
+    RATE.store(rate, Ordering::Relaxed);
+    FACTOR.store(rate, Ordering::Relaxed);
     report!("clock: TSC at {}.{:03} MHz by {how}", frequency / 1_000_000, frequency / 1000 % 1000);
     if !tsc::is_steady() {
         abandon_tsc("it changes its rate");

@@ -45,7 +45,7 @@ pub fn handle(interrupt: Interrupt) {
         return;
     };
     let usage = &this_cpu_part().usage;
-    let interrupted = usage.enter(Mode::Interrupt, &current, clock::now());
+    let interrupted = usage.enter(Mode::Interrupt, clock::stamp());
     let (kind, line) = trace_words(interrupt);
     trace::record(Event::Interrupt, current.tid(), kind, line);
     match interrupt {
@@ -55,7 +55,7 @@ pub fn handle(interrupt: Interrupt) {
         Interrupt::Call => {}
     }
     trace::record(Event::InterruptEnd, current.tid(), kind, 0);
-    usage.enter(interrupted, &current, clock::now());
+    usage.enter(interrupted, clock::stamp());
 }
 
 /// How a trace tells interrupts apart.

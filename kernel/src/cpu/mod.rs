@@ -16,4 +16,5 @@ pub(crate) use load::start as start_load_averages;
 pub use load::{LOAD_SHIFT, load_averages};
 pub use report::{blocked_count, context_switches, cpu_times, forks, running_count};
 pub(crate) use timer_check::{name_silent_timers, try_timer};
-pub use usage::{CpuTimes, Usage, charge_current, enter_user_mode, leave_user_mode};
+pub(crate) use usage::Spent;
+pub use usage::{CpuTimes, Usage, enter_user_mode, leave_user_mode};

@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use arch::clock;
 use arch::cpu::CpuId;
 
 use super::usage::CpuTimes;
@@ -15,11 +14,10 @@ use crate::scheduling::{each_cpu, scheduler};
 /// `ENOMEM`.
 pub fn cpu_times() -> Result<Vec<(CpuId, CpuTimes)>> {
     let online = scheduler().online();
-    let now = clock::now();
     let mut times = Vec::new();
     times.try_reserve(online.len()).map_err(|_| Errno::ENOMEM)?;
     let each = each_cpu().filter(|(cpu, _)| online.contains(*cpu));
-    times.extend(each.map(|(cpu, part)| (cpu, part.usage.times(now))));
+    times.extend(each.map(|(cpu, part)| (cpu, part.usage.times())));
     Ok(times)
 }
 

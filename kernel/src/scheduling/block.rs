@@ -7,7 +7,7 @@ use arch::{clock, interrupts, preempt};
 use sched::{Leave, ParkMode, WakeMask};
 use signals::Member;
 
-use super::cpus::scheduler;
+use super::cpus::this_cpu;
 use super::preemption::carry_out;
 use super::switch::schedule;
 use crate::errno::Errno;
@@ -91,7 +91,8 @@ pub fn block_current(
 pub fn wake_thread(thread: &Arc<Thread>, sleeps: WakeMask) {
     // The calling CPU must not change between asking for it and acting on the answer.
     preempt::disable();
-    carry_out(scheduler().wake(thread, sleeps, clock::now(), arch::current_cpu()));
+    let this = this_cpu();
+    carry_out(this.scheduler.wake(thread, sleeps, clock::now(), this.id));
     preempt::enable();
 }
 

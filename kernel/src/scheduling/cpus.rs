@@ -1,6 +1,7 @@
 //! What the kernel keeps per CPU for scheduling, and the one scheduler.
 #![allow(unsafe_code, reason = "keeps each CPU's part as a pointer on that CPU")]
 
+use alloc::boxed::Box;
 use core::ptr;
 
 use arch::cpu::CpuId;
@@ -8,7 +9,7 @@ use arch::sync::PerCpu;
 use arch::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arch::thread;
 use arch::time::Nanos;
-use sched::{IdlePoll, Scheduler};
+use sched::{CpuQueue, IdlePoll, Scheduler};
 use spin::Once;
 
 use super::late::LateList;
@@ -23,6 +24,10 @@ use crate::trace::{self, decisions};
 pub(crate) struct Cpu {
     /// Which.
     pub id: CpuId,
+    /// The one scheduler.
+    pub scheduler: &'static Scheduler<Thread>,
+    /// This CPU's queue there.
+    pub queue: &'static CpuQueue<Thread>,
     /// Where its trace goes, if there is tracing.
     pub ring: Option<&'static trace::Ring>,
     /// Timers that expire here.
@@ -42,7 +47,7 @@ pub(crate) struct Cpu {
 }
 
 struct Cpus {
-    scheduler: Scheduler<Thread>,
+    scheduler: &'static Scheduler<Thread>,
     cpus: PerCpu<Cpu>,
 }
 
@@ -55,9 +60,10 @@ static CPUS: Once<Cpus> = Once::new();
 pub fn initialize(count: usize, policy_name: Option<&str>, seed: u64) -> bool {
     let asked = policy_name.map(policy::find);
     let kind = decisions::recorded(asked.flatten().unwrap_or_else(policy::default));
-    CPUS.call_once(|| Cpus {
-        scheduler: Scheduler::with_seed(count, kind, seed),
-        cpus: PerCpu::new(count, Cpu::new),
+    CPUS.call_once(|| {
+        // Never freed, like all that the CPUs run on.
+        let scheduler = Box::leak(Box::new(Scheduler::with_seed(count, kind, seed)));
+        Cpus { scheduler, cpus: PerCpu::new(count, |id| Cpu::new(id, scheduler)) }
     });
     asked.is_none_or(|kind| kind.is_some())
 }
@@ -67,7 +73,7 @@ pub fn initialize(count: usize, policy_name: Option<&str>, seed: u64) -> bool {
 /// # Panics
 /// Before [`initialize`].
 pub fn scheduler() -> &'static Scheduler<Thread> {
-    &cpus().scheduler
+    cpus().scheduler
 }
 
 /// How many CPUs the scheduler was made for.
@@ -115,9 +121,11 @@ fn cpus() -> &'static Cpus {
 }
 
 impl Cpu {
-    fn new(id: CpuId) -> Self {
+    fn new(id: CpuId, scheduler: &'static Scheduler<Thread>) -> Self {
         Self {
             id,
+            scheduler,
+            queue: scheduler.queue(id),
             ring: trace::ring_of(id),
             timers: TimerQueue::new(),
             programmed: AtomicU64::new(u64::MAX),

@@ -23,7 +23,8 @@ pub fn adopt_cpu(idle: Arc<Thread>) {
     // SAFETY: interrupts are off; the run queue keeps `idle` alive for ever.
     unsafe { task::set_current(&idle) };
     note_this_cpu();
-    this_cpu().usage.start(now);
+    this_cpu().usage.start(clock::stamp());
+    idle.scheduling.come_to(arch::current_cpu());
     scheduler().bring_online(arch::current_cpu(), idle, now);
     if arch::current_cpu() == CpuId::BOOT {
         start_load_averages();

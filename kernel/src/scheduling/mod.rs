@@ -40,7 +40,7 @@ pub use crate::cpu::load_averages;
 pub use block::{WaitEnd, assert_may_sleep, block_current, wake_and_interrupt, wake_thread};
 pub use calls::SYSCALLS;
 pub use completion::Completion;
-pub(crate) use cpu_clock::Meter;
+pub use cpu_clock::CpuClock;
 pub(crate) use cpus::{
     cpu as cpu_part, each_cpu, noted_cpu as noted_cpu_part, this_cpu as this_cpu_part,
 };

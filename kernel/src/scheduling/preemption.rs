@@ -5,7 +5,7 @@ use arch::events::Ipi;
 use arch::{interrupts, preempt as hold};
 use sched::{Leave, Resched};
 
-use super::cpus::{cpu, scheduler, this_cpu};
+use super::cpus::{cpu, this_cpu};
 use super::late::release_late;
 use super::switch::schedule;
 
@@ -35,11 +35,12 @@ fn interrupt(other: CpuId) {
 /// Looks at what others decided for this CPU: whether to switch, and when the slice ends.
 pub(crate) fn look() {
     let saved = interrupts::disable();
-    let next_tick = scheduler().next_tick(arch::current_cpu());
+    let this = this_cpu();
+    let next_tick = this.queue.next_tick();
     if next_tick.is_none() {
         hold::request();
     }
-    this_cpu().program_timer(next_tick);
+    this.program_timer(next_tick);
     interrupts::restore(saved);
 }
 

@@ -34,8 +34,9 @@ impl Handoff {
     /// # Safety
     /// On the CPU that this belongs to, with interrupts off.
     unsafe fn leave(&self, previous: Arc<Thread>, fate: Fate) {
-        // SAFETY: by this function's contract nobody else uses the cell now.
-        unsafe { *self.0.get() = Some((previous, fate)) };
+        // SAFETY: by this function's contract nobody else uses the cell now. What is overwritten needs no drop: each note is
+        // taken before the next is left.
+        unsafe { self.0.get().write(Some((previous, fate))) };
     }
 
     /// # Safety
@@ -68,13 +69,15 @@ pub(super) fn schedule(leave: Leave) {
 
 #[inline(always)]
 fn switch_away(leave: Leave) {
-    let (this, now) = (this_cpu(), clock::now());
-    let Switched::To(switch) = scheduler().begin_switch(this.id, now, leave) else {
+    let (this, stamp) = (this_cpu(), clock::stamp_in_order());
+    let now = clock::time_of(stamp);
+    let Switched::To(switch) = this.scheduler.begin_switch(this.queue, now, leave) else {
         look();
         return;
     };
     let (previous, next) = (&switch.previous, switch.next());
-    this.usage.switch(previous, next, now);
+    previous.scheduling.go(|| this.usage.switch(previous, next, stamp));
+    next.scheduling.come_to(this.id);
     trace::record(Event::Switch, previous.tid(), next.tid().into(), leave as u64);
     let (from, to) = (previous.scheduling.machine(), next.scheduling.machine());
     // SAFETY: interrupts are off and the queue's lock is held, so `previous` (the caller) and `next`
@@ -126,11 +129,10 @@ unsafe fn switch_space(from: *mut Machine, to: *mut Machine) {
 #[inline(always)]
 unsafe fn finish() {
     let this = this_cpu();
-    let cpu = this.id;
     // SAFETY: this CPU's note, interrupts off.
     let left = unsafe { this.handoff.take() };
     let Some((previous, fate)) = left else { panic!("a switch without a note") };
-    let queue = scheduler().queue(cpu);
+    let queue = this.queue;
     previous.scheduling.task.park.set_off_cpu();
     // SAFETY: `switch_away` took the lock on this CPU and forgot the guard.
     unsafe { queue.spin_lock().force_unlock() };
@@ -143,7 +145,7 @@ unsafe fn finish() {
     this.program_timer(queue.next_tick());
     match fate {
         Fate::Left => drop(previous),
-        _ => conclude(previous, fate, cpu),
+        _ => conclude(previous, fate, this.id),
     }
 }
 

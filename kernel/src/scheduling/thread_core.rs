@@ -12,9 +12,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 
+use arch::clock;
 use arch::cpu::{CpuId, CpuMask};
 use arch::error::OutOfMemory;
 use arch::fpu::ExtendedState;
+use arch::interrupts;
 use arch::sync::atomic::{AtomicBool, Ordering};
 use arch::thread::{KernelContext, KernelStack};
 use arch::time::Nanos;
@@ -24,10 +26,11 @@ use sched::{Discipline, Parameters, ParkMode, Phase, Schedulable, TaskCore};
 use spin::Once;
 
 use super::block::wake_thread;
-use super::cpu_clock::{CpuClock, Meter};
-use super::cpus::scheduler;
+use super::cpu_clock::CpuClock;
+use super::cpus::{cpu, scheduler};
 use super::late::{Late, LateLink};
 use super::switch::begin;
+use crate::cpu::Spent;
 use crate::errno::{Errno, Result};
 use crate::held_late;
 use crate::task::{self, Thread};
@@ -205,8 +208,8 @@ impl ThreadCore {
         space: Option<Arc<AddressSpace>>,
     ) -> Option<Arc<AddressSpace>> {
         self.assert_own();
-        arch::preempt::disable();
-        // SAFETY: the current thread's machine part, and with preemption off nobody switches it out meanwhile.
+        let saved = interrupts::disable();
+        // SAFETY: the current thread's machine part, and with interrupts off nobody switches it out meanwhile.
         let own = unsafe { &mut (*self.machine.get()).space };
         let former = core::mem::replace(own, space);
         match own {
@@ -217,7 +220,7 @@ impl ThreadCore {
                 }
             }
         }
-        arch::preempt::enable();
+        interrupts::restore(saved);
         former
     }
 
@@ -283,7 +286,9 @@ impl ThreadCore {
     /// CPU time up to now in user and in kernel mode, also of a thread that is running elsewhere.
     #[must_use]
     pub fn cpu_times(&self) -> (Nanos, Nanos) {
-        self.cpu_clock.read(arch::clock::now())
+        let on = |at| cpu(at).usage.spent_by_running(&clock::stamp_in_order);
+        let spent = self.cpu_clock.read(on);
+        (clock::span_of(spent.user), clock::span_of(spent.system))
     }
 
     /// CPU time in both modes.
@@ -293,16 +298,16 @@ impl ThreadCore {
         user.saturating_add(system)
     }
 
-    /// From `now` on the thread's time goes to `meter`. Called by the CPU that runs the thread or switches it, with
-    /// interrupts off.
-    pub(crate) fn turn_clock(&self, now: Nanos, meter: Meter) {
-        self.cpu_clock.turn(now, meter);
+    /// The thread comes to `cpu`, whose account has begun anew. Called there, with interrupts off.
+    #[inline]
+    pub(super) fn come_to(&self, cpu: CpuId) {
+        self.cpu_clock.start(cpu);
     }
 
-    /// As [`turn_clock`](Self::turn_clock), for a caller who knows that meter `ended` ran for `span`.
+    /// The thread leaves its CPU, whose account begins anew by `hand_over`. Called there, with interrupts off.
     #[inline]
-    pub(crate) fn turn_clock_by(&self, span: Nanos, ended: Meter, now: Nanos, meter: Meter) {
-        self.cpu_clock.turn_by(span, ended, now, meter);
+    pub(super) fn go(&self, hand_over: impl FnOnce() -> Spent) {
+        self.cpu_clock.stop(hand_over);
     }
 
     /// Whether [`arm_alarm`](Self::arm_alarm) has been used before: then it allocates nothing.
@@ -350,6 +355,7 @@ impl Schedulable for Thread {
         &self.scheduling.task
     }
 
+    #[inline(always)]
     fn was_queued(&self, cpu: CpuId, event: Event) {
         let kind = match event {
             Event::Woken | Event::Spawned => trace::Event::Wake,

@@ -77,7 +77,6 @@ fn end_thread(status: ExitStatus) -> ! {
     drop(thread.replace_files(None));
     drop(thread.replace_fs(None));
     asynchronous::deliver(&thread);
-    crate::cpu::charge_current();
     process.ended_threads.lock().add(&Usage::of_thread(&thread));
     let is_last = leave_process(&thread);
     thread.credentials().account.remove_thread();

@@ -89,14 +89,20 @@ fn begin_and_live() -> Ending {
 fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, Infallible> {
     let mut interrupted = None;
     loop {
-        prepare_for_user_mode(thread, &mut context, &mut interrupted)?;
-        cpu::enter_user_mode(thread);
+        interrupts::mask();
+        if has_business(thread) || interrupted.is_some() {
+            prepare_for_user_mode(thread, &mut context, &mut interrupted)?;
+        }
+        cpu::enter_user_mode();
         let exit = enter_user(&mut context);
-        cpu::leave_user_mode(thread);
+        cpu::leave_user_mode();
         match exit.decode() {
             Exit::Syscall => {
                 interrupts::enable();
-                interrupted = system_call(thread, &mut context);
+                // Whatever was interrupted before has been seen to on the way to user mode.
+                if let Some(call) = system_call(thread, &mut context) {
+                    interrupted = Some(call);
+                }
             }
             Exit::PageFault { address, access, error_code } => {
                 interrupts::enable();
@@ -136,14 +142,21 @@ fn system_call(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interr
     }
 }
 
-/// The common exit. Returns with interrupts off and nothing left to do.
+/// Whether there may be something to do before the thread enters user mode. Interrupts are off.
+#[inline(always)]
+fn has_business(thread: &Thread) -> bool {
+    thread.has_pending_signal() || !thread.chores().is_empty() || scheduling::wants_to_preempt()
+}
+
+/// The common exit. Called and returns with interrupts off, and returns with nothing left to do. Not part of the loop, as most
+/// ways to user mode do not need it.
+#[inline(never)]
 fn prepare_for_user_mode(
     thread: &Arc<Thread>,
     context: &mut UserContext,
     interrupted: &mut Option<Interrupted>,
 ) -> ControlFlow<Ending> {
     loop {
-        interrupts::mask();
         let mut must_deliver = thread.has_pending_signal() || interrupted.is_some();
         let mut behind = None;
         if !thread.chores().is_empty() {
@@ -160,5 +173,6 @@ fn prepare_for_user_mode(
         } else if let Some(stretch) = behind {
             rseq::catch_up(thread, context, stretch);
         }
+        interrupts::mask();
     }
 }

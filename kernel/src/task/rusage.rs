@@ -34,7 +34,6 @@ pub(super) fn layout(usage: &Usage) -> Layout {
 
 /// What the process, its children or the thread have used.
 pub(super) fn getrusage(caller: &mut Caller<'_>, who: i32, usage: UserPtr<Layout>) -> Result {
-    crate::cpu::charge_current();
     let process = caller.thread.process();
     let result = match who {
         SELF => Usage::of_process(process),
@@ -49,7 +48,6 @@ pub(super) fn getrusage(caller: &mut Caller<'_>, who: i32, usage: UserPtr<Layout
 /// CPU times in clock ticks; returns the ticks since boot.
 pub(super) fn times(caller: &mut Caller<'_>, buffer: UserPtr<[i64; 4]>) -> Result {
     const TICK_NS: u64 = 10_000_000;
-    crate::cpu::charge_current();
     let process = caller.thread.process();
     let own = Usage::of_process(process);
     let children = family::lock().ro(&process.kinship).children_usage;

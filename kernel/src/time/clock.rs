@@ -13,7 +13,6 @@ use arch::time::Nanos;
 use linux_raw_sys::general as abi;
 use spin::Lazy;
 
-use crate::cpu::charge_current;
 use crate::errno::{Errno, Result};
 use crate::scheduling::WaitQueue;
 use crate::task::{self, Pid, Process, Thread, Tid, Usage, table};
@@ -178,14 +177,12 @@ pub fn clock_was_set() -> (&'static WaitQueue, u64) {
 /// CPU time of all threads of `process`, ended ones included.
 #[must_use]
 pub fn process_cpu_time(process: &Process) -> Nanos {
-    charge_current();
     Usage::cpu_time_of(process)
 }
 
 /// CPU time of `thread`.
 #[must_use]
 pub fn thread_cpu_time(thread: &Thread) -> Nanos {
-    charge_current();
     thread.scheduling.cpu_time()
 }
 

@@ -59,12 +59,14 @@ pub fn wants(event: Event) -> bool {
 }
 
 /// Records `event` of thread `subject` on this CPU.
+#[inline(always)]
 pub fn record(event: Event, subject: task::Tid, first: u64, second: u64) {
     let head = u64::from(event as u8) | u64::from(subject.as_u32()) << 32;
     record_words(event, head, first, second);
 }
 
 /// As [`record`], with a head word whose subject is no thread id.
+#[inline(always)]
 fn record_words(event: Event, head: u64, first: u64, second: u64) {
     if wants(event) {
         // The position belongs to this CPU until the record is written.

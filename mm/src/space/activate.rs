@@ -4,8 +4,9 @@ use super::AddressSpace;
 
 impl AddressSpace {
     /// Loads this space on the current CPU: the thread that is switched in runs in it. Cheap when the CPU last ran in the same
-    /// space, also with kernel threads in between. Call with preemption off, and keep the space alive until
+    /// space, also with kernel threads in between. Call with interrupts off, and keep the space alive until
     /// [`deactivate`](Self::deactivate) or until another is activated.
+    #[inline(always)]
     pub fn activate(&self) {
         self.tlb.activate(self.root);
     }

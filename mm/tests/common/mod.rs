@@ -52,7 +52,9 @@ impl Machine {
     /// Switches CPU `cpu` to `space`.
     pub fn enter(&self, space: &Arc<AddressSpace>, cpu: usize) -> User {
         arch::set_current_cpu(CpuId::new(cpu));
+        let saved = arch::interrupts::disable();
         space.activate();
+        arch::interrupts::restore(saved);
         User { space: space.clone(), cpu: CpuId::new(cpu) }
     }
 

@@ -10,6 +10,7 @@ use crate::urgency::Urgency;
 
 impl<T: Schedulable> RunQueue<T> {
     /// Charges the current task for its time since the last call and says whether it should go on.
+    #[inline(always)]
     pub(crate) fn charge(&mut self, now: Nanos) -> Verdict {
         let current = &mut self.current;
         let Some(task) = &current.task else { return Verdict::Reschedule };

@@ -57,8 +57,10 @@ impl<T: Schedulable> RunQueue<T> {
     pub(crate) fn take_current(&mut self, event: Event) -> Option<Arc<T>> {
         self.leave_policy(event);
         let current = mem::replace(&mut self.current, Current::idle(None));
-        if let Some(member) = self.slots.remove(current.slot) {
-            member.task.task().set_slot(Slot::NONE);
+        if self.slots.clear(current.slot)
+            && let Some(task) = &current.task
+        {
+            task.task().set_slot(Slot::NONE);
         }
         current.task
     }

@@ -39,6 +39,9 @@ pub const REAL_TIME_SLICE: Nanos = Nanos::from_millis(100);
 /// How many of the queue's slots are looked at in one go, as that is with interrupts off. The next look goes on from there.
 pub(crate) const WINDOW: usize = 128;
 
+/// So much less than it has run, the running task may seem to have run: far less than any slice.
+const CLOSE: Nanos = Nanos::from_micros(20);
+
 /// The class of a task, in ascending precedence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Class {
@@ -207,12 +210,24 @@ impl<T: Schedulable> RunQueue<T> {
     /// Queues `task`. Returns whether it should take the CPU from the running one at once.
     #[inline(always)]
     pub(crate) fn enqueue(&mut self, task: Arc<T>, event: Event, now: Nanos) -> bool {
+        // Before the terms are looked at: see `Scheduler::refresh`.
+        task.task().move_to(self.cpu);
+        let terms = Terms::of(task.task());
+        self.enqueue_on(terms, task, event, now)
+    }
+
+    /// As [`enqueue`](Self::enqueue), on `terms` that were read after the task was [moved](TaskCore::move_to) here.
+    #[inline(always)]
+    pub(crate) fn enqueue_on(
+        &mut self,
+        mut terms: Terms,
+        task: Arc<T>,
+        event: Event,
+        now: Nanos,
+    ) -> bool {
         let core = task.task();
         debug_assert_eq!(core.slot(), Slot::NONE, "a task is queued twice");
         self.catch_up(core, now);
-        // Before the terms are looked at: see `Scheduler::refresh`.
-        core.move_to(self.cpu);
-        let mut terms = Terms::of(core);
         if terms.discipline == Discipline::Deadline {
             serve(core, &core.parameters(), event, now);
             terms.follow_server(core);
@@ -224,39 +239,33 @@ impl<T: Schedulable> RunQueue<T> {
 
     /// Puts `task` into its class's queue. Says whether it may run at once.
     fn insert(&mut self, task: Arc<T>, terms: Terms, event: Event, now: Nanos) -> bool {
-        let (core, class, slot) = (task.task(), terms.class, self.slots.next());
+        let core = task.task();
         if self.queued() == 0 {
             self.watch.begin(now);
         }
-        core.set_slot(slot);
+        core.set_slot(self.slots.next());
         core.note_queued(now);
         core.set_mark(self.watch.mark(now));
         task.was_queued(self.cpu, event);
-        let view = core.view(slot);
-        match class {
+        let view = core.view(core.slot());
+        let slot = self.slots.insert(Member { task, terms, view });
+        // Where it will stay: the policy gets to see it there, as it is large.
+        let Some(member) = self.slots.get(slot) else { return false };
+        match terms.class {
             Class::Fair | Class::Idle => {
-                self.fair.enqueue(&view, event);
+                self.fair.enqueue(&member.view, event);
                 self.limit_real_time(now);
-                self.slots.insert(Member { task, terms, view });
                 true
             }
-            _ => {
-                let may_run = self.insert_urgent(core, &terms, view, event, now);
-                self.slots.insert(Member { task, terms, view });
-                may_run
-            }
+            _ => self.insert_urgent(slot, event, now),
         }
     }
 
-    /// Puts a task of a class above the fair one into its class's queue. Says whether it may run at once.
-    fn insert_urgent(
-        &mut self,
-        core: &TaskCore,
-        terms: &Terms,
-        view: TaskView,
-        event: Event,
-        now: Nanos,
-    ) -> bool {
+    /// Puts the task in `slot`, of a class above the fair one, into its class's queue. Says whether it may run at once.
+    #[cold]
+    fn insert_urgent(&mut self, slot: u32, event: Event, now: Nanos) -> bool {
+        let Some(Member { task, terms, view }) = self.slots.get(slot) else { return false };
+        let (core, view) = (task.task(), *view);
         let is_deadline = terms.class == Class::Deadline;
         if is_deadline && terms.lent < terms.urgency && core.server().is_exhausted() {
             let refill_at = core.server().refill_at(&core.parameters().reservation);
@@ -276,12 +285,13 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     /// Lets the policy know how far the running task has come before it places `newcomer`: who ran alone was not charged
-    /// since it began to, and would seem to have run ahead of the newcomer when it is.
+    /// since it began to, and would seem to have run ahead of the newcomer when it is. Not for the little that a task runs
+    /// between two that it wakes.
     fn catch_up(&mut self, newcomer: &TaskCore, now: Nanos) {
         if self.current.class == Class::Fair
             && let Some(current) = &self.current.task
             && current.task().id() != newcomer.id()
-            && current.task().started_at() < now
+            && current.task().started_at().saturating_add(CLOSE) < now
         {
             // If its turn is over, that shows in the queue's deadline.
             let _ = self.charge(now);

@@ -67,6 +67,8 @@ impl<T: Schedulable> RunQueue<T> {
         self.real_time.pick().map(|view| (view.runs_for(Nanos::MAX), Class::RealTime))
     }
 
+    #[cold]
+    #[inline(never)]
     fn choose_above_fair(&mut self, now: Nanos) -> Option<(TaskView, Class)> {
         if let Some(view) = self.stop.pick() {
             return Some((view, Class::Stop));

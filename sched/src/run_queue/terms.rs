@@ -37,6 +37,11 @@ impl Terms {
         Self { version, discipline, class: urgency.class(), urgency, lent }
     }
 
+    /// Whether the task belongs to a class above the fair one, by itself or by what it was lent.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgency > Urgency::FAIR
+    }
+
     /// Whether nothing has changed since they were read.
     #[inline]
     pub(crate) fn are_those_of(&self, core: &TaskCore) -> bool {

@@ -163,11 +163,12 @@ impl<T: Schedulable> Scheduler<T> {
             drop(queue);
             return self.place(task, Event::Migrated, now, from);
         }
-        self.add(queue, task, Event::Migrated, now, from)
+        self.add(self.cpus.get(queue.cpu), queue, task, Event::Migrated, now, from)
     }
 
     /// Steals a task for `thief`, whose queue is empty and locked. Says whether there was one.
     #[must_use]
+    #[inline(never)]
     pub(super) fn pull(&self, queue: &mut RunQueue<T>, thief: CpuId, now: Nanos) -> bool {
         let mut tried = CpuMask::only(thief);
         loop {

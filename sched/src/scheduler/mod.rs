@@ -283,12 +283,20 @@ impl<T: Schedulable> Scheduler<T> {
     }
 
     /// Whether a task has to leave `cpu`, or to keep away from it.
+    #[inline(always)]
     fn must_leave(&self, cpu: CpuId, task: &TaskCore) -> bool {
         let may_stay = task.may_run_on(cpu) && self.is_online(cpu);
-        !may_stay && !self.usable(&task.affinity()).contains(cpu)
+        !may_stay && self.is_barred(cpu, task)
+    }
+
+    /// Whether there are CPUs for a task, but `cpu` is none of them.
+    #[cold]
+    fn is_barred(&self, cpu: CpuId, task: &TaskCore) -> bool {
+        !self.usable(&task.affinity()).contains(cpu)
     }
 
     /// Publishes the facts about `cpu`. Called before its queue's lock is released after any change.
+    #[inline(always)]
     fn publish(&self, this: &CpuQueue<T>, cpu: CpuId, queue: &RunQueue<T>) {
         let load = queue.load();
         // Written under the queue's lock only, so the former value is exact.

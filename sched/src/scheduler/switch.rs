@@ -6,7 +6,7 @@ use arch::cpu::CpuId;
 use arch::sync::atomic::Ordering;
 use arch::time::Nanos;
 
-use super::{QueueGuard, Scheduler};
+use super::{CpuQueue, QueueGuard, Scheduler};
 use crate::park::ParkMode;
 use crate::policy::Event;
 use crate::resched::Resched;
@@ -78,12 +78,18 @@ pub enum Switched<'a, T: Schedulable> {
 }
 
 impl<T: Schedulable> Scheduler<T> {
-    /// Takes `cpu` from the task that runs there and chooses the next one.
+    /// Takes the CPU of `this` queue from the task that runs there and chooses the next one.
     ///
     /// Called on that CPU by that task, with interrupts off and no lock held that is not to be held across the switch.
-    pub fn begin_switch(&self, cpu: CpuId, now: Nanos, leave: Leave) -> Switched<'_, T> {
-        let this = self.cpus.get(cpu);
+    #[inline]
+    pub fn begin_switch<'a>(
+        &self,
+        this: &'a CpuQueue<T>,
+        now: Nanos,
+        leave: Leave,
+    ) -> Switched<'a, T> {
         let mut queue = this.queue.lock();
+        let cpu = queue.cpu;
         // Under the lock, and before the choice: whatever is queued after this sets the flag again.
         this.resched.store(false, Ordering::Release);
         let _ = queue.charge(now);
@@ -159,6 +165,7 @@ impl<T: Schedulable> Scheduler<T> {
     fn moves_away(&self, queue: &RunQueue<T>, core: &TaskCore, cpu: CpuId) -> bool {
         match queue.current.class {
             Class::Idle => return false,
+            _ if core.is_pinned_to(cpu) => {}
             _ if !core.may_run_on(cpu) && self.must_leave(cpu, core) => return true,
             // A task that others push aside goes where a CPU is idle; that CPU would not come and look by itself.
             _ if queue.queued() > 0 && core.may_run_on_any(&self.idle) => return true,

@@ -30,6 +30,13 @@ pub(super) struct Search {
     pub(super) is_incomplete: bool,
 }
 
+/// At how many of the queues that were worth it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looked {
+    AtAll,
+    AtSome,
+}
+
 impl<T: Schedulable> Scheduler<T> {
     /// Publishes who waits on `cpu`.
     pub(super) fn publish_waiting(&self, this: &CpuQueue<T>, queue: &RunQueue<T>) {
@@ -49,25 +56,32 @@ impl<T: Schedulable> Scheduler<T> {
 
     /// Fetches the most urgent task that waits elsewhere and may run here, if it is more urgent than all that wait in
     /// `queue`, which is that of `cpu` and locked.
+    #[inline]
     pub(super) fn pull_urgent(&self, queue: &mut RunQueue<T>, cpu: CpuId, now: Nanos) -> Search {
         // Acquire pairs with the release in `offer`.
         let arrivals = self.urgent_arrivals.load(Ordering::Acquire);
-        let mut search = Search { arrivals, is_incomplete: false };
-        if self.urgent_cpus.load(Ordering::Relaxed) == 0 {
-            return search;
-        }
+        let waits = self.urgent_cpus.load(Ordering::Relaxed) != 0;
+        let is_incomplete = waits && self.search_urgent(queue, cpu, now) == Looked::AtSome;
+        Search { arrivals, is_incomplete }
+    }
+
+    /// As [`pull_urgent`](Self::pull_urgent), where somebody waits.
+    #[cold]
+    #[inline(never)]
+    fn search_urgent(&self, queue: &mut RunQueue<T>, cpu: CpuId, now: Nanos) -> Looked {
+        let mut looked = Looked::AtAll;
         // Where fair tasks go first now, a real-time task would only wait as well.
         let floor =
             if queue.is_throttled(now) { Urgency::HIGHEST_REAL_TIME } else { Urgency::IDLE };
         let mut tried = CpuMask::only(cpu);
         loop {
             let own = queue.waiting_urgency().max(floor);
-            let Some(victim) = self.most_urgent_victim(&tried, own) else { return search };
+            let Some(victim) = self.most_urgent_victim(&tried, own) else { return looked };
             tried.insert(victim);
             // Two queues are locked here; `try_lock` cannot deadlock with another thief.
             let that = self.cpus.get(victim);
             let Some(mut other) = that.queue.try_lock() else {
-                search.is_incomplete = true;
+                looked = Looked::AtSome;
                 continue;
             };
             let stolen = other.steal_urgent(cpu, own);

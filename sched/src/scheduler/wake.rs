@@ -6,10 +6,11 @@ use arch::cpu::CpuId;
 use arch::sync::atomic::Ordering;
 use arch::time::Nanos;
 
-use super::{QueueGuard, Scheduler};
+use super::{CpuQueue, QueueGuard, Scheduler};
 use crate::park::{WakeMask, Woken};
 use crate::policy::{CpuSnapshot, Event, TaskView, placement};
 use crate::resched::Resched;
+use crate::run_queue::Terms;
 use crate::task::{Schedulable, TaskCore};
 
 /// A deadline that is so little earlier is no reason to interrupt a CPU: a policy may round it.
@@ -63,14 +64,15 @@ impl<T: Schedulable> Scheduler<T> {
                 queue.statistics.woken += 1;
                 queue.statistics.woken_locally += u64::from(cpu == here);
             }
-            return self.add(queue, task, event, now, here);
+            return self.add(this, queue, task, event, now, here);
         }
     }
 
-    /// Adds `task` to `queue`, and says who has to know.
+    /// Adds `task` to `queue`, which is `this`, and says who has to know.
     #[inline(always)]
     pub(super) fn add(
         &self,
+        this: &CpuQueue<T>,
         mut queue: QueueGuard<'_, T>,
         task: Arc<T>,
         event: Event,
@@ -78,10 +80,12 @@ impl<T: Schedulable> Scheduler<T> {
         here: CpuId,
     ) -> Resched {
         let cpu = queue.cpu;
-        let this = self.cpus.get(cpu);
         let programmed = this.deadline.load(Ordering::Relaxed);
-        let usable = task.task().is_urgent().then(|| self.usable(&task.task().affinity()));
-        let preempts = queue.enqueue(task, event, now);
+        // Before the terms are looked at: see `refresh`.
+        task.task().move_to(cpu);
+        let terms = Terms::of(task.task());
+        let usable = terms.is_urgent().then(|| self.usable(&task.task().affinity()));
+        let preempts = queue.enqueue_on(terms, task, event, now);
         self.publish(this, cpu, &queue);
         let wanted = this.deadline.load(Ordering::Relaxed);
         drop(queue);
@@ -99,11 +103,18 @@ impl<T: Schedulable> Scheduler<T> {
         }
     }
 
+    #[inline]
     fn select_cpu(&self, core: &TaskCore, now: Nanos, here: CpuId) -> CpuId {
-        let (affinity, last) = (core.affinity(), core.cpu());
-        if affinity.is_only(last) && self.is_online(last) {
+        let last = core.cpu();
+        if core.is_pinned_to(last) && self.is_online(last) {
             return last;
         }
+        self.choose_cpu(core, last, now, here)
+    }
+
+    #[inline(never)]
+    fn choose_cpu(&self, core: &TaskCore, last: CpuId, now: Nanos, here: CpuId) -> CpuId {
+        let affinity = core.affinity();
         let load = |cpu| self.load(cpu);
         let snapshot = CpuSnapshot {
             allowed: self.usable(&affinity),

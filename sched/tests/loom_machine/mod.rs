@@ -117,7 +117,9 @@ impl Machine {
     pub fn switch(&self, cpu: usize, leave: Leave) {
         let id = CpuId::new(cpu);
         self.cpus[cpu].is_told.store(false, Ordering::Relaxed);
-        let Switched::To(switch) = self.scheduler.begin_switch(id, NOW, leave) else {
+        let Switched::To(switch) =
+            self.scheduler.begin_switch(self.scheduler.queue(id), NOW, leave)
+        else {
             return self.look(cpu);
         };
         let next = Arc::clone(switch.next());

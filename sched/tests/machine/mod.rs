@@ -137,7 +137,7 @@ impl Machine {
         let id = CpuId::new(cpu);
         arch::set_current_cpu(id);
         self.cpus[cpu].is_told = false;
-        let left = match self.scheduler.begin_switch(id, self.now, leave) {
+        let left = match self.scheduler.begin_switch(self.scheduler.queue(id), self.now, leave) {
             Switched::Stay => None,
             Switched::To(switch) => {
                 let next = Arc::clone(switch.next());

@@ -292,7 +292,7 @@ impl<'a> Machine<'a> {
         cpu: CpuId,
         leave: Leave,
     ) -> Option<(Arc<SimulatedTask>, Fate, Arc<SimulatedTask>)> {
-        match self.scheduler.begin_switch(cpu, Nanos(self.now), leave) {
+        match self.scheduler.begin_switch(self.scheduler.queue(cpu), Nanos(self.now), leave) {
             Switched::Stay => None,
             Switched::To(switch) => {
                 let next = Arc::clone(switch.next());
