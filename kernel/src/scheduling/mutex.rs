@@ -49,8 +49,15 @@ impl<T: ?Sized> Mutex<T> {
         assert_may_sleep();
         match self.try_lock() {
             Some(guard) => guard,
-            None => self.queue.wait_uninterruptible(|| self.try_lock()),
+            None => self.wait_for_lock(),
         }
+    }
+
+    /// Out of line, so that what every caller gets is the one atomic operation of an unlocked mutex.
+    #[cold]
+    #[inline(never)]
+    fn wait_for_lock(&self) -> MutexGuard<'_, T> {
+        self.queue.wait_uninterruptible(|| self.try_lock())
     }
 
     /// Takes the lock, sleeping until it is free or a signal is pending.
@@ -70,6 +77,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Takes the lock if it is free.
+    #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         // Acquire pairs with the release in the guard's drop.
         self.locked
