@@ -31,6 +31,8 @@ const RECORD_BYTES: usize = 512;
 pub struct File {
     path: Path,
     operations: Arc<dyn FileOperations>,
+    /// What the operations say, which never changes: asked for by each read and write.
+    positioning: Positioning,
     access: AccessMode,
     status: AtomicU32,
     position: Mutex<u64>,
@@ -61,6 +63,7 @@ impl File {
         };
         Ok(Arc::new(Self {
             path,
+            positioning: operations.positioning(),
             operations,
             access,
             status: AtomicU32::new(flags.status().bits()),
@@ -120,7 +123,7 @@ impl File {
     /// Whether seeks and positioned reads make sense.
     #[must_use]
     pub fn is_seekable(&self) -> bool {
-        self.operations.positioning() == Positioning::Seekable
+        self.positioning == Positioning::Seekable
     }
 
     /// The position, for reports: it may have moved on.

@@ -106,7 +106,7 @@ pub trait FileOperations: Send + Sync {
         Err(Errno::EINVAL)
     }
 
-    /// What offsets mean here.
+    /// What offsets mean here. Asked once, when the file is opened.
     fn positioning(&self) -> Positioning {
         Positioning::Stream
     }
