@@ -17,7 +17,7 @@ use super::process::Process;
 use super::run::Start;
 use crate::errno::Result;
 use crate::fs::asynchronous::Woken;
-use crate::fs::{FileTable, FsContext};
+use crate::fs::{Fd, File, FileTable, FsContext};
 use crate::rseq::Registration;
 use crate::scheduling::{self, ThreadCore, WakeMask};
 use crate::signal::ThreadSignals;
@@ -316,6 +316,14 @@ impl Thread {
     #[must_use]
     pub fn try_files(&self) -> Option<Arc<FileTable>> {
         self.files.lock().clone()
+    }
+
+    /// The open file behind `descriptor`, for a call that uses it: `None` if there is none, or it was opened with `O_PATH`.
+    /// The table is locked with the thread's reference to it, which saves taking another one.
+    #[must_use]
+    #[inline(never)]
+    pub fn file(&self, descriptor: Fd) -> Option<Arc<File>> {
+        self.files.lock().as_ref()?.usable(descriptor)
     }
 
     /// Makes the descriptor table the thread's own: a copy with the same open files.

@@ -73,8 +73,9 @@ fn viewer(caller: &Caller<'_>) -> Viewer {
 }
 
 /// The open file behind `descriptor`.
+#[inline]
 fn file(caller: &Caller<'_>, descriptor: Fd) -> Result<Arc<File>> {
-    files(caller).get(descriptor)
+    caller.thread.file(descriptor).ok_or(Errno::EBADF)
 }
 
 /// The caller's limit on descriptors.

@@ -104,8 +104,16 @@ impl FileTable {
     /// # Errors
     /// `EBADF` if it is not open, or was opened with `O_PATH`.
     pub fn get(&self, descriptor: Fd) -> Result<Arc<File>> {
-        let file = self.get_any(descriptor)?;
-        if file.access() == AccessMode::Path { Err(Errno::EBADF) } else { Ok(file) }
+        self.usable(descriptor).ok_or(Errno::EBADF)
+    }
+
+    /// As [`get`](Self::get), in a value that fits a register. A file that is refused is never held, so the caller may
+    /// hold a spin lock.
+    #[must_use]
+    pub(crate) fn usable(&self, descriptor: Fd) -> Option<Arc<File>> {
+        let number = usize::try_from(descriptor.0).ok()?;
+        let slots = self.slots.lock();
+        slots.file(number).filter(|file| file.access() != AccessMode::Path).cloned()
     }
 
     /// The open file behind `descriptor`, for calls that work on `O_PATH` descriptors too.
