@@ -53,6 +53,68 @@ impl<'a> UserCursor<'a> {
         self.current.address =
             self.current.address.checked_add(bytes as u64).unwrap_or(UserAddr::END);
     }
+
+    /// Copies `bytes` to where the cursor stands, and returns how many arrived before a fault.
+    #[inline]
+    fn store(&mut self, bytes: &[u8]) -> usize {
+        if bytes.len() > self.current.length {
+            return self.store_in_pieces(bytes);
+        }
+        let stored = user::store(self.current.address, bytes);
+        self.advance(stored);
+        stored
+    }
+
+    /// As [`store`](Self::store), where the current piece is too short.
+    #[inline(never)]
+    fn store_in_pieces(&mut self, bytes: &[u8]) -> usize {
+        let mut stored = 0;
+        while stored < bytes.len() {
+            let Some(piece) = self.piece(bytes.len() - stored) else { break };
+            let copied = user::store(piece.address, &bytes[stored..stored + piece.length]);
+            self.advance(copied);
+            stored += copied;
+            if copied < piece.length {
+                break;
+            }
+        }
+        stored
+    }
+
+    /// Fills `buffer` from where the cursor stands, and returns how many bytes came before a fault.
+    #[inline]
+    fn fetch(&mut self, buffer: &mut [u8]) -> usize {
+        if buffer.len() > self.current.length {
+            return self.fetch_in_pieces(buffer);
+        }
+        let fetched = user::fetch(self.current.address, buffer);
+        self.advance(fetched);
+        fetched
+    }
+
+    /// As [`fetch`](Self::fetch), where the current piece is too short.
+    #[inline(never)]
+    fn fetch_in_pieces(&mut self, buffer: &mut [u8]) -> usize {
+        let mut fetched = 0;
+        while fetched < buffer.len() {
+            let Some(piece) = self.piece(buffer.len() - fetched) else { break };
+            let copied = user::fetch(piece.address, &mut buffer[fetched..fetched + piece.length]);
+            self.advance(copied);
+            fetched += copied;
+            if copied < piece.length {
+                break;
+            }
+        }
+        fetched
+    }
+
+    fn skip(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            let Some(piece) = self.piece(bytes) else { break };
+            self.advance(piece.length);
+            bytes -= piece.length;
+        }
+    }
 }
 
 enum SinkMemory<'a> {
@@ -104,6 +166,7 @@ impl<'a> Sink<'a> {
     ///
     /// # Errors
     /// `EFAULT` if there is room but not one byte could be stored.
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) -> Result {
         let bytes = &bytes[..bytes.len().min(self.remaining)];
         let stored = match &mut self.memory {
@@ -113,25 +176,11 @@ impl<'a> Sink<'a> {
                 *buffer = tail;
                 bytes.len()
             }
-            SinkMemory::User(cursor) => store_to_user(cursor, bytes),
+            SinkMemory::User(cursor) => cursor.store(bytes),
         };
         self.remaining -= stored;
         if stored == 0 && !bytes.is_empty() { Err(Errno::EFAULT) } else { Ok(stored) }
     }
-}
-
-fn store_to_user(cursor: &mut UserCursor<'_>, bytes: &[u8]) -> usize {
-    let mut stored = 0;
-    while stored < bytes.len() {
-        let Some(piece) = cursor.piece(bytes.len() - stored) else { break };
-        let copied = user::store(piece.address, &bytes[stored..stored + piece.length]);
-        cursor.advance(copied);
-        stored += copied;
-        if copied < piece.length {
-            break;
-        }
-    }
-    stored
 }
 
 enum SourceMemory<'a> {
@@ -182,6 +231,7 @@ impl<'a> Source<'a> {
     ///
     /// # Errors
     /// `EFAULT` if bytes are left but not one could be fetched.
+    #[inline]
     pub fn take(&mut self, buffer: &mut [u8]) -> Result {
         let wanted = buffer.len().min(self.remaining);
         let buffer = &mut buffer[..wanted];
@@ -192,7 +242,7 @@ impl<'a> Source<'a> {
                 *bytes = tail;
                 wanted
             }
-            SourceMemory::User(cursor) => fetch_from_user(cursor, buffer),
+            SourceMemory::User(cursor) => cursor.fetch(buffer),
         };
         self.remaining -= fetched;
         if fetched == 0 && wanted != 0 { Err(Errno::EFAULT) } else { Ok(fetched) }
@@ -204,32 +254,10 @@ impl<'a> Source<'a> {
         self.remaining -= skipped;
         match &mut self.memory {
             SourceMemory::Kernel(left) => *left = &left[skipped..],
-            SourceMemory::User(cursor) => skip_user(cursor, skipped),
+            SourceMemory::User(cursor) => cursor.skip(skipped),
         }
         skipped
     }
-}
-
-fn skip_user(cursor: &mut UserCursor<'_>, mut bytes: usize) {
-    while bytes > 0 {
-        let Some(piece) = cursor.piece(bytes) else { break };
-        cursor.advance(piece.length);
-        bytes -= piece.length;
-    }
-}
-
-fn fetch_from_user(cursor: &mut UserCursor<'_>, buffer: &mut [u8]) -> usize {
-    let mut fetched = 0;
-    while fetched < buffer.len() {
-        let Some(piece) = cursor.piece(buffer.len() - fetched) else { break };
-        let copied = user::fetch(piece.address, &mut buffer[fetched..fetched + piece.length]);
-        cursor.advance(copied);
-        fetched += copied;
-        if copied < piece.length {
-            break;
-        }
-    }
-    fetched
 }
 
 #[cfg(test)]
