@@ -5,6 +5,7 @@
 //! need boundaries. The arithmetic is Linux's: a pipe is writable while a slot is free, and the odd bytes of a write
 //! are merged into the last slot if they fit there.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -22,10 +23,24 @@ pub enum Framing {
     Packets,
 }
 
+/// The memory of a slot.
+pub(super) type Page = Box<[u8; PAGE_SIZE]>;
+
+/// A page of zeros.
+///
+/// # Errors
+/// `ENOMEM`.
+pub(super) fn zeroed_page() -> Result<Page> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(PAGE_SIZE).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(PAGE_SIZE, 0);
+    bytes.into_boxed_slice().try_into().map_err(|_| Errno::ENOMEM)
+}
+
 /// One page with the bytes `start .. end` of it in use.
 #[derive(Debug)]
 struct Slot {
-    page: Vec<u8>,
+    page: Page,
     start: usize,
     end: usize,
     framing: Framing,
@@ -37,21 +52,22 @@ impl Slot {
     }
 
     /// Takes as much of `source` as fits behind the bytes that are there, at most `limit`.
-    fn fill(&mut self, source: &mut Source<'_>, limit: usize) -> Result {
+    fn fill(&mut self, source: &mut Source<'_>, limit: usize) -> Result<()> {
         let end = PAGE_SIZE.min(self.end + limit);
-        let count = source.take(&mut self.page[self.end..end])?;
-        self.end += count;
-        Ok(count)
+        self.end += source.take(&mut self.page[self.end..end])?;
+        Ok(())
     }
 }
 
 /// The contents of a pipe.
 #[derive(Debug)]
 pub struct PipeBuffer {
+    /// The slots in use, in order, and behind them at most one that was read empty and keeps its page for the next write:
+    /// where a reader keeps up with its writer, pages stay where they are.
     slots: VecDeque<Slot>,
+    /// How many slots are in use.
+    occupied: usize,
     capacity: usize,
-    /// A page that was read empty, kept for the next write.
-    spare: Option<Vec<u8>>,
     /// Slots for which there is memory beside those in use: see [`promise_slot`](Self::promise_slot).
     promised: usize,
 }
@@ -60,7 +76,7 @@ impl PipeBuffer {
     /// An empty pipe of `capacity` slots.
     #[must_use]
     pub const fn new(capacity: usize) -> Self {
-        Self { slots: VecDeque::new(), capacity, spare: None, promised: 0 }
+        Self { slots: VecDeque::new(), occupied: 0, capacity, promised: 0 }
     }
 
     /// The number of slots.
@@ -72,25 +88,25 @@ impl PipeBuffer {
     /// The number of slots in use.
     #[must_use]
     pub fn occupied(&self) -> usize {
-        self.slots.len()
+        self.occupied
     }
 
     /// Whether there is nothing to read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.occupied == 0
     }
 
     /// Whether no slot is free.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.slots.len() >= self.capacity
+        self.occupied >= self.capacity
     }
 
     /// The number of bytes that can be read.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.slots.iter().map(|slot| slot.end - slot.start).sum()
+        self.used().map(|slot| slot.end - slot.start).sum()
     }
 
     /// Changes the number of slots.
@@ -98,7 +114,7 @@ impl PipeBuffer {
     /// # Errors
     /// `EBUSY` if more are in use.
     pub fn set_capacity(&mut self, capacity: usize) -> Result<()> {
-        if capacity < self.slots.len() {
+        if capacity < self.occupied {
             return Err(Errno::EBUSY);
         }
         self.capacity = capacity;
@@ -110,30 +126,30 @@ impl PipeBuffer {
     /// # Errors
     /// `EFAULT` if nothing could be stored.
     pub fn read(&mut self, sink: &mut Sink<'_>) -> Result {
-        let mut total = 0;
-        while sink.remaining() > 0 {
-            let Some(slot) = self.slots.front_mut() else { break };
-            let wanted = sink.remaining().min(slot.end - slot.start);
+        let wanted = sink.remaining();
+        while sink.remaining() > 0
+            && let Some(slot) = self.front()
+        {
+            let offered = sink.remaining().min(slot.end - slot.start);
             let stored = match sink.put(slot.bytes()) {
                 Ok(stored) => stored,
-                Err(_) if total > 0 => break,
-                Err(error) => return Err(error),
+                Err(error) if sink.remaining() == wanted => return Err(error),
+                Err(_) => break,
             };
             slot.start += stored;
-            total += stored;
             let is_packet = slot.framing == Framing::Packets;
-            if slot.start == slot.end || (is_packet && stored == wanted) {
+            if slot.start == slot.end || (is_packet && stored == offered) {
                 self.release_front();
             }
-            if is_packet || stored < wanted {
+            if is_packet || stored < offered {
                 break;
             }
         }
-        Ok(total)
+        Ok(wanted - sink.remaining())
     }
 
-    /// Takes bytes from `source` until it is empty or no slot is free. `continues` says that this is a later part of
-    /// a write that began earlier, whose bytes are not merged into the last slot.
+    /// Takes bytes from `source` until it is empty or no slot is free. `progress` says whether this is a later part of a
+    /// write that began earlier, whose bytes are not merged into the last slot.
     ///
     /// # Errors
     /// `EFAULT` if nothing could be fetched, `ENOMEM` if there is no page for the first byte.
@@ -143,18 +159,18 @@ impl PipeBuffer {
         framing: Framing,
         progress: Progress,
     ) -> Result {
-        let mut total = 0;
+        let wanted = source.remaining();
         if progress == Progress::First && framing == Framing::Stream {
-            total += self.merge(source)?;
+            self.merge(source)?;
         }
         while source.remaining() > 0 && !self.is_full() {
             match self.append(source, framing) {
-                Ok(count) => total += count,
-                Err(_) if total > 0 => break,
-                Err(error) => return Err(error),
+                Err(error) if source.remaining() == wanted => return Err(error),
+                Err(_) => break,
+                Ok(()) => {}
             }
         }
-        Ok(total)
+        Ok(wanted - source.remaining())
     }
 
     /// Copies up to `limit` bytes to the end of `target`, which has room for whole slots, leaving them here (tee(2)).
@@ -163,14 +179,14 @@ impl PipeBuffer {
     /// `ENOMEM` if there is no page for the first byte.
     pub fn tee(&self, target: &mut Self, limit: usize) -> Result {
         let mut total = 0;
-        for slot in &self.slots {
+        for slot in self.used() {
             let count = slot.bytes().len().min(limit - total);
             if count == 0 || target.is_full() {
                 break;
             }
             let mut source = Source::kernel(&slot.bytes()[..count]);
             match target.append(&mut source, slot.framing) {
-                Ok(count) => total += count,
+                Ok(()) => total += count,
                 Err(_) if total > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -186,7 +202,7 @@ impl PipeBuffer {
     pub fn drain(&mut self, limit: usize, mut take: impl FnMut(&[u8]) -> Result) -> Result {
         let mut total = 0;
         while total < limit {
-            let Some(slot) = self.slots.front_mut() else { break };
+            let Some(slot) = self.front() else { break };
             let piece = slot.bytes();
             let offered = piece.len().min(limit - total);
             let taken = match take(&piece[..offered]) {
@@ -227,11 +243,28 @@ impl PipeBuffer {
 
     /// Appends the first `count` bytes of `page` in the slot that was promised, even beyond the capacity: they have been
     /// taken from elsewhere and have to go somewhere. Without any bytes the promise is taken back.
-    pub fn keep_promise(&mut self, page: Vec<u8>, count: usize) {
+    pub(super) fn keep_promise(&mut self, page: Page, count: usize) {
         self.promised -= 1;
         if count > 0 {
-            self.slots.push_back(Slot { page, start: 0, end: count, framing: Framing::Stream });
+            let slot = Slot { page, start: 0, end: count, framing: Framing::Stream };
+            self.slots.insert(self.occupied, slot);
+            self.occupied += 1;
         }
+    }
+
+    /// The slots in use.
+    fn used(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().take(self.occupied)
+    }
+
+    /// The first slot in use.
+    fn front(&mut self) -> Option<&mut Slot> {
+        if self.is_empty() { None } else { self.slots.front_mut() }
+    }
+
+    /// The last slot in use.
+    fn back(&mut self) -> Option<&mut Slot> {
+        self.slots.get_mut(self.occupied.checked_sub(1)?)
     }
 
     /// Makes room for one more slot in the list, beside those that are promised.
@@ -240,44 +273,55 @@ impl PipeBuffer {
     }
 
     /// Appends the odd bytes of `source` (its length modulo the page size) to the last slot if they fit there whole.
-    fn merge(&mut self, source: &mut Source<'_>) -> Result {
+    fn merge(&mut self, source: &mut Source<'_>) -> Result<()> {
         let odd = source.remaining() % PAGE_SIZE;
-        match self.slots.back_mut() {
+        match self.back() {
             Some(last)
                 if odd > 0 && last.framing == Framing::Stream && last.end + odd <= PAGE_SIZE =>
             {
                 last.fill(source, odd)
             }
-            _ => Ok(0),
+            _ => Ok(()),
         }
     }
 
-    /// Fills a new slot from `source`.
-    fn append(&mut self, source: &mut Source<'_>, framing: Framing) -> Result {
+    /// Fills a new slot from `source`, which is not empty.
+    fn append(&mut self, source: &mut Source<'_>, framing: Framing) -> Result<()> {
+        if self.slots.len() == self.occupied {
+            self.add_slot()?;
+        }
+        let slot = &mut self.slots[self.occupied];
+        (slot.start, slot.end, slot.framing) = (0, 0, framing);
+        slot.fill(source, PAGE_SIZE)?;
+        self.occupied += 1;
+        Ok(())
+    }
+
+    /// Adds a slot that is not in use, with its page.
+    #[cold]
+    fn add_slot(&mut self) -> Result<()> {
         self.reserve_slot()?;
-        let mut slot = Slot { page: self.take_page()?, start: 0, end: 0, framing };
-        let filled = slot.fill(source, PAGE_SIZE);
-        if filled.is_ok() && slot.end > 0 {
-            self.slots.push_back(slot);
-        } else {
-            self.spare = Some(slot.page);
-        }
-        filled
+        let page = zeroed_page()?;
+        self.slots.push_back(Slot { page, start: 0, end: 0, framing: Framing::Stream });
+        Ok(())
     }
 
-    fn take_page(&mut self) -> Result<Vec<u8>> {
-        if let Some(page) = self.spare.take() {
-            return Ok(page);
-        }
-        let mut page = Vec::new();
-        page.try_reserve_exact(PAGE_SIZE).map_err(|_| Errno::ENOMEM)?;
-        page.resize(PAGE_SIZE, 0);
-        Ok(page)
-    }
-
+    /// Takes the first slot, whose bytes are gone, out of use.
     fn release_front(&mut self) {
-        if let Some(slot) = self.slots.pop_front() {
-            self.spare = Some(slot.page);
+        self.occupied -= 1;
+        // A slot alone stays where it is, for the next write.
+        if self.slots.len() > 1 {
+            self.remove_front();
+        }
+    }
+
+    /// Moves the first slot, no longer in use, behind the others, or removes it if there is such a one already.
+    #[inline(never)]
+    fn remove_front(&mut self) {
+        if self.slots.len() == self.occupied + 1 {
+            self.slots.rotate_left(1);
+        } else {
+            self.slots.pop_front();
         }
     }
 }
@@ -404,8 +448,8 @@ mod tests {
             );
         }
         let capacity = buffer.slots.capacity();
-        buffer.keep_promise(vec![2; PAGE_SIZE], 7);
-        buffer.keep_promise(vec![3; PAGE_SIZE], 0);
+        buffer.keep_promise(Box::new([2; PAGE_SIZE]), 7);
+        buffer.keep_promise(Box::new([3; PAGE_SIZE]), 0);
         assert_eq!((buffer.occupied(), buffer.slots.capacity()), (65, capacity));
         assert_eq!(buffer.promised, 0);
     }

@@ -101,7 +101,6 @@ impl Pipe {
     /// Publishes the level of `buffer`, whose mutex the caller holds.
     fn publish(&self, buffer: &PipeBuffer) {
         self.level.store(buffer.occupied(), Ordering::Release);
-        self.capacity.store(buffer.capacity(), Ordering::Release);
     }
 
     /// The capacity in bytes.
@@ -124,7 +123,7 @@ impl Pipe {
             return Err(Errno::EPERM);
         }
         buffer.set_capacity(slots)?;
-        self.publish(&buffer);
+        self.capacity.store(slots, Ordering::Release);
         drop(buffer);
         self.writable.wake_all();
         Ok(slots * PAGE_SIZE)

@@ -5,11 +5,10 @@
 //! Two pipes are locked in the order of their addresses.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use arch::addr::PAGE_SIZE;
 
-use super::buffer::PipeBuffer;
+use super::buffer::{PipeBuffer, zeroed_page};
 use super::{Pipe, PipeEnd};
 use crate::errno::{Errno, Result};
 use crate::fs::{Fd, File, OpenFlags, Sink, Source, Special, TRANSFER_MAX};
@@ -274,9 +273,7 @@ fn from_file(
 
 /// Reads up to `wanted` bytes, a page at most, and appends them to `target`.
 fn page_from(input: &File, at: &mut Option<u64>, target: &Pipe, wanted: usize) -> Result {
-    let mut page = Vec::new();
-    page.try_reserve_exact(PAGE_SIZE).map_err(|_| Errno::ENOMEM)?;
-    page.resize(PAGE_SIZE, 0);
+    let mut page = zeroed_page()?;
     // What has been read cannot be given back, so there must be a place for it.
     target.buffer.lock().promise_slot()?;
     let mut sink = Sink::kernel(&mut page[..wanted]);
