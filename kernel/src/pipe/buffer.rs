@@ -121,21 +121,18 @@ impl PipeBuffer {
         Ok(())
     }
 
-    /// Moves bytes to `sink` until it is full or the pipe empty, one packet at most.
+    /// Moves bytes to `sink` until it is full or the pipe empty, one packet at most. What `sink` still has room for tells
+    /// how many those were.
     ///
     /// # Errors
-    /// `EFAULT` if nothing could be stored.
-    pub fn read(&mut self, sink: &mut Sink<'_>) -> Result {
-        let wanted = sink.remaining();
+    /// `EFAULT` if not all could be stored.
+    #[inline(always)]
+    pub fn read(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         while sink.remaining() > 0
             && let Some(slot) = self.front()
         {
             let offered = sink.remaining().min(slot.end - slot.start);
-            let stored = match sink.put(slot.bytes()) {
-                Ok(stored) => stored,
-                Err(error) if sink.remaining() == wanted => return Err(error),
-                Err(_) => break,
-            };
+            let stored = sink.put(slot.bytes())?;
             slot.start += stored;
             let is_packet = slot.framing == Framing::Packets;
             if slot.start == slot.end || (is_packet && stored == offered) {
@@ -145,32 +142,29 @@ impl PipeBuffer {
                 break;
             }
         }
-        Ok(wanted - sink.remaining())
+        Ok(())
     }
 
-    /// Takes bytes from `source` until it is empty or no slot is free. `progress` says whether this is a later part of a
-    /// write that began earlier, whose bytes are not merged into the last slot.
+    /// Takes bytes from `source` until it is empty or no slot is free; what is left of it tells how many those were.
+    /// `progress` says whether this is a later part of a write that began earlier, whose bytes are not merged into the
+    /// last slot.
     ///
     /// # Errors
-    /// `EFAULT` if nothing could be fetched, `ENOMEM` if there is no page for the first byte.
+    /// `EFAULT` if not all could be fetched, `ENOMEM` if there is no page.
+    #[inline(always)]
     pub fn write(
         &mut self,
         source: &mut Source<'_>,
         framing: Framing,
         progress: Progress,
-    ) -> Result {
-        let wanted = source.remaining();
+    ) -> Result<()> {
         if progress == Progress::First && framing == Framing::Stream {
             self.merge(source)?;
         }
         while source.remaining() > 0 && !self.is_full() {
-            match self.append(source, framing) {
-                Err(error) if source.remaining() == wanted => return Err(error),
-                Err(_) => break,
-                Ok(()) => {}
-            }
+            self.append(source, framing)?;
         }
-        Ok(wanted - source.remaining())
+        Ok(())
     }
 
     /// Copies up to `limit` bytes to the end of `target`, which has room for whole slots, leaving them here (tee(2)).
@@ -342,13 +336,16 @@ mod tests {
     use super::*;
 
     fn write(buffer: &mut PipeBuffer, bytes: &[u8]) -> usize {
-        let written = buffer.write(&mut Source::kernel(bytes), Framing::Stream, Progress::First);
-        written.expect("memory")
+        let mut source = Source::kernel(bytes);
+        buffer.write(&mut source, Framing::Stream, Progress::First).expect("memory");
+        bytes.len() - source.remaining()
     }
 
     fn read(buffer: &mut PipeBuffer, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
-        let got = buffer.read(&mut Sink::kernel(&mut bytes)).expect("kernel memory");
+        let mut sink = Sink::kernel(&mut bytes);
+        buffer.read(&mut sink).expect("kernel memory");
+        let got = count - sink.remaining();
         bytes.truncate(got);
         bytes
     }
@@ -391,7 +388,7 @@ mod tests {
         for packet in [&b"hello"[..], b"x"] {
             let mut source = Source::kernel(packet);
             let written = buffer.write(&mut source, Framing::Packets, Progress::First);
-            assert_eq!(written, Ok(packet.len()));
+            assert_eq!((written, source.remaining()), (Ok(()), 0));
         }
         assert_eq!(read(&mut buffer, 3), b"hel");
         assert_eq!(read(&mut buffer, 3), b"x");

@@ -85,35 +85,67 @@ impl Pipe {
     }
 
     fn read(&self, sink: &mut Sink<'_>, file: &File) -> Result {
-        if sink.remaining() == 0 {
+        let wanted = sink.remaining();
+        if wanted == 0 {
             return Ok(0);
         }
-        loop {
-            // Most readers come to an empty pipe, and then need not lock it to see that.
-            let count = if self.is_empty() { 0 } else { self.take(sink)? };
-            if count > 0 {
-                self.writable.wake_one();
-                if !self.is_empty() {
-                    self.readable.pass_on();
-                }
-                return Ok(count);
-            }
-            if !self.has_writers() && self.is_empty() {
+        let mut turn = Turn::Barging;
+        // Most readers come to an empty pipe, and then need not lock it to see that.
+        if self.is_empty() {
+            if !self.await_bytes(file)? {
                 return Ok(0);
             }
-            if file.is_nonblocking() {
-                return Err(Errno::EAGAIN);
-            }
-            self.wait_readable()?;
+            turn = Turn::Woken;
         }
+        let taken = self.take(sink, turn);
+        if sink.remaining() == wanted {
+            return self.read_again(sink, file, taken);
+        }
+        Ok(wanted - sink.remaining())
+    }
+
+    /// Goes on with a read that took nothing so far, with the outcome `taken`.
+    #[cold]
+    fn read_again(&self, sink: &mut Sink<'_>, file: &File, mut taken: Result<()>) -> Result {
+        let wanted = sink.remaining();
+        while sink.remaining() == wanted {
+            taken?;
+            // Another reader was faster, or the last writer has gone.
+            if !self.await_bytes(file)? {
+                return Ok(0);
+            }
+            taken = self.take(sink, Turn::Woken);
+        }
+        Ok(wanted - sink.remaining())
+    }
+
+    /// Waits for a reader's turn, unless `file` does not. `false` if there are no bytes and no writer will bring any.
+    fn await_bytes(&self, file: &File) -> Result<bool> {
+        if !self.has_writers() && self.is_empty() {
+            return Ok(false);
+        }
+        if file.is_nonblocking() {
+            return Err(Errno::EAGAIN);
+        }
+        self.wait_readable()?;
+        Ok(true)
     }
 
     /// Moves what there is to `sink`.
-    fn take(&self, sink: &mut Sink<'_>) -> Result {
+    #[inline(always)]
+    fn take(&self, sink: &mut Sink<'_>, turn: Turn) -> Result<()> {
+        let wanted = sink.remaining();
         let mut buffer = self.buffer.lock();
-        let count = buffer.read(sink);
+        let taken = buffer.read(sink);
         self.publish(&buffer);
-        count
+        drop(buffer);
+        if sink.remaining() < wanted {
+            self.writable.wake_one();
+        }
+        if turn == Turn::Woken && !self.is_empty() {
+            self.readable.pass_on();
+        }
+        taken
     }
 
     /// Wakes one thread for what there is now: a reader for bytes, a writer for a free slot. Each wakes the next.
@@ -127,44 +159,78 @@ impl Pipe {
     }
 
     fn write(&self, source: &mut Source<'_>, file: &File) -> Result {
-        let mut total = 0;
-        let mut progress = Progress::First;
-        while source.remaining() > 0 {
-            match self.write_some(source, file, progress) {
-                Ok(count) => total += count,
-                Err(_) if total > 0 => break,
-                Err(error) => return Err(error),
-            }
-            progress = Progress::Later;
+        let wanted = source.remaining();
+        if wanted == 0 {
+            return Ok(0);
         }
-        Ok(total)
+        let given = self.give(source, file, Progress::First, Turn::Barging);
+        if source.remaining() > 0 {
+            return self.write_rest(source, file, wanted, given);
+        }
+        Ok(wanted)
     }
 
-    /// Writes what fits now, waiting until something does.
-    fn write_some(&self, source: &mut Source<'_>, file: &File, progress: Progress) -> Result {
-        loop {
-            if !self.has_readers() {
-                return Err(Self::broken());
+    /// Goes on with a write of `wanted` bytes, the first part of which had the outcome `given`.
+    #[cold]
+    fn write_rest(
+        &self,
+        source: &mut Source<'_>,
+        file: &File,
+        wanted: usize,
+        mut given: Result<()>,
+    ) -> Result {
+        while source.remaining() > 0 {
+            let is_first = source.remaining() == wanted;
+            match given.and_then(|()| self.await_room(file)) {
+                Err(error) if is_first => return Err(error),
+                Err(_) => break,
+                Ok(()) => {}
             }
-            let count = {
-                let mut buffer = self.buffer.lock();
-                let count = buffer.write(source, framing(file), progress);
-                self.publish(&buffer);
-                count?
-            };
-            if count > 0 {
-                self.readable.wake_one();
-                if !self.is_full() {
-                    self.writable.pass_on();
-                }
-                return Ok(count);
-            }
-            if file.is_nonblocking() {
-                return Err(Errno::EAGAIN);
-            }
-            self.wait_writable()?;
+            let progress = if is_first { Progress::First } else { Progress::Later };
+            given = self.give(source, file, progress, Turn::Woken);
         }
+        Ok(wanted - source.remaining())
     }
+
+    /// Waits for a writer's turn, unless `file` does not.
+    fn await_room(&self, file: &File) -> Result<()> {
+        if file.is_nonblocking() { Err(Errno::EAGAIN) } else { self.wait_writable() }
+    }
+
+    /// Moves what fits now from `source`.
+    #[inline(always)]
+    fn give(
+        &self,
+        source: &mut Source<'_>,
+        file: &File,
+        progress: Progress,
+        turn: Turn,
+    ) -> Result<()> {
+        if !self.has_readers() {
+            return Err(Self::broken());
+        }
+        let wanted = source.remaining();
+        let mut buffer = self.buffer.lock();
+        let given = buffer.write(source, framing(file), progress);
+        self.publish(&buffer);
+        drop(buffer);
+        if source.remaining() < wanted {
+            self.readable.wake_one();
+        }
+        if turn == Turn::Woken && !self.is_full() {
+            self.writable.pass_on();
+        }
+        given
+    }
+}
+
+/// How a reader or writer came to its turn. A wake-up is for one thread, which has to pass on what it leaves to the next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// It has come just now.
+    Barging,
+    /// It has waited, and perhaps was woken.
+    Woken,
 }
 
 /// Whether writes to `file` are packets.

@@ -5,12 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use libc::{EPOLL_CTL_ADD, EPOLLIN, POLLIN, SIGKILL};
 
 use super::support::{child, nap, pipe, until, wait_for};
-use crate::ok;
+use crate::{fails, ok};
 
 super::area!("shared_pipes":
     splice_that_waits_for_room_passes_its_wake_up_on,
+    reader_that_faults_passes_its_wake_up_on,
+    writer_that_faults_passes_its_wake_up_on,
     set_is_ready_while_its_events_are_collected,
 );
+
+/// An address in the page that nobody ever maps.
+const NOWHERE: usize = 8;
 
 /// Waits until the process `pid` sleeps.
 fn asleep(pid: i32) {
@@ -49,6 +54,41 @@ fn splice_that_waits_for_room_passes_its_wake_up_on() {
     reader.abandon();
     splicer.kill(SIGKILL);
     splicer.status();
+}
+
+/// A byte comes for two, of whom the first has nowhere to put it.
+fn reader_that_faults_passes_its_wake_up_on() {
+    let (read_end, write_end) = pipe(0);
+    let faulty = child(|| {
+        fails!(EFAULT: SYS_read, read_end, NOWHERE, 1);
+    });
+    asleep(faulty.pid());
+    let reader = child(|| {
+        assert_eq!(ok!(SYS_read, read_end, &mut [0_u8; 8], 8), 1);
+    });
+    asleep(reader.pid());
+    assert_eq!(ok!(SYS_write, write_end, b"x", 1), 1);
+    until("the reader has it", || ended(reader.pid()));
+    reader.abandon();
+    faulty.success();
+}
+
+/// A page becomes free for two, of whom the first has nothing to put there.
+fn writer_that_faults_passes_its_wake_up_on() {
+    let (read_end, write_end) = pipe(0);
+    fill(write_end);
+    let faulty = child(|| {
+        fails!(EFAULT: SYS_write, write_end, NOWHERE, 1);
+    });
+    asleep(faulty.pid());
+    let writer = child(|| {
+        assert_eq!(ok!(SYS_write, write_end, b"x", 1), 1);
+    });
+    asleep(writer.pid());
+    assert_eq!(ok!(SYS_read, read_end, &mut [0_u8; 4096], 4096), 4096);
+    until("the writer was there", || ended(writer.pid()));
+    writer.abandon();
+    faulty.success();
 }
 
 /// One thread collects events all the time; for others the set is ready at every moment all the same.
