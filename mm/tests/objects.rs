@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use arch::addr::UserAddr;
 use common::{Machine, PAGE};
+use mm::memory::Identity;
 use mm::object::{Mappers, MemoryObject, ObjectError, PagedObject};
 use mm::space::{Advice, MapOptions, MapRequest, Source};
 use mm::{FaultError, FrameRef, Limits, MmError, ObjectRange, Protection};
@@ -202,6 +203,9 @@ impl MemoryObject for Noting {
     }
     fn punch(&self, index: u64, pages: u64) -> Result<(), ObjectError> {
         self.pages.punch(index, pages)
+    }
+    fn identity(&self) -> Identity {
+        self.pages.identity()
     }
     fn mappers(&self) -> &Mappers {
         self.pages.mappers()

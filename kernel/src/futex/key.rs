@@ -1,14 +1,12 @@
 //! What makes two futex words the same: [`Key`].
 //!
 //! In private memory a word is its space and address; in memory that is shared with other processes it is the object behind it and
-//! the offset there. A key is a pair of numbers; who waits on one keeps the space or object alive (its [`Anchor`]), so that the
-//! numbers are not used again meanwhile.
-
-use alloc::sync::Arc;
+//! the offset there. A key is a pair of numbers. Spaces and objects have numbers that are not used again, so nobody needs to keep
+//! one alive to wait in it.
 
 use arch::addr::UserAddr;
-use mm::object::MemoryObject;
-use mm::{AddressSpace, Backing};
+use mm::AddressSpace;
+use mm::memory::Identity;
 
 use crate::errno::{Errno, Result};
 use crate::task::Thread;
@@ -16,19 +14,10 @@ use crate::task::Thread;
 /// The identity of a futex word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Key {
-    /// The address of the space or object in the kernel.
-    owner: usize,
+    /// The [`Identity`] of the space or object.
+    owner: u64,
     /// The address or offset of the word.
     offset: u64,
-}
-
-/// What keeps a key's owner alive.
-#[expect(dead_code, reason = "the references are held, not read")]
-pub(super) enum Anchor {
-    /// The space, for private words.
-    Space(Arc<AddressSpace>),
-    /// The object, for shared words.
-    Object(Arc<dyn MemoryObject>),
 }
 
 /// Whether the program says that only its own threads use the word (`FUTEX_PRIVATE_FLAG`).
@@ -44,58 +33,50 @@ impl Key {
     /// Before all others.
     pub(super) const FIRST: Self = Self { owner: 0, offset: 0 };
 
+    const fn new(owner: Identity, offset: u64) -> Self {
+        Self { owner: owner.number(), offset }
+    }
+
     /// The key of the word at `address` in the memory of `thread`, the current one.
     ///
     /// # Errors
     /// `EINVAL` if the address is not a multiple of four; `EFAULT` if nothing is mapped there and the word may be shared.
-    pub(super) fn of(
-        thread: &Thread,
-        address: UserAddr,
-        sharing: Sharing,
-    ) -> Result<(Self, Anchor)> {
+    pub(super) fn of(thread: &Thread, address: UserAddr, sharing: Sharing) -> Result<Self> {
         let space = thread.scheduling.own_space().ok_or(Errno::EFAULT)?;
-        Self::within(space, address, sharing)
+        Self::within(&space, address, sharing)
     }
 
-    /// The same in `space`. Which frame holds the word does not matter (I17): copy-on-write may change that at any time.
-    fn within(
-        space: Arc<AddressSpace>,
-        address: UserAddr,
-        sharing: Sharing,
-    ) -> Result<(Self, Anchor)> {
+    /// The same in `space`.
+    fn within(space: &AddressSpace, address: UserAddr, sharing: Sharing) -> Result<Self> {
         if !address.as_u64().is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
-        if sharing == Sharing::Shared {
-            let area = space.find_area(address).ok_or(Errno::EFAULT)?;
-            if area.is_shared()
-                && let Backing::Object(range) = &area.backing
-            {
-                let offset = range.offset + (address.as_u64() - area.start().as_u64());
-                let object = Arc::clone(&range.object);
-                let owner = Arc::as_ptr(&object).cast::<()>().addr();
-                return Ok((Self { owner, offset }, Anchor::Object(object)));
+        match sharing {
+            Sharing::Private => Ok(Self::new(space.identity(), address.as_u64())),
+            Sharing::Shared => {
+                let extent = space.extent_at(address).ok_or(Errno::EFAULT)?;
+                Ok(Self::new(extent.owner, extent.offset_of(address)))
             }
         }
-        let key = Self { owner: Arc::as_ptr(&space).addr(), offset: address.as_u64() };
-        Ok((key, Anchor::Space(space)))
     }
 
     /// A number that spreads keys over buckets.
     pub(super) fn hash(self) -> usize {
-        // Fibonacci hashing of both parts; words are four bytes apart at least, owners larger.
-        let mixed = (self.offset >> 2) ^ ((self.owner as u64) >> 4).rotate_left(32);
+        // Fibonacci hashing of both parts; words are four bytes apart at least.
+        let mixed = (self.offset >> 2) ^ self.owner.rotate_left(32);
         (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
     }
 
     #[cfg(test)]
-    pub(super) const fn test(owner: usize, offset: u64) -> Self {
+    pub(super) const fn test(owner: u64, offset: u64) -> Self {
         Self { owner, offset }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::sync::Arc;
+
     use arch::memory::SimulatedMemory;
     use mm::space::{Entropy, Layout, MapRequest, Source};
     use mm::{FreeRange, Limits, Memory, ObjectRange, Protection};
@@ -111,8 +92,8 @@ mod tests {
         Memory::new([range], 1)
     }
 
-    fn key(space: &Arc<AddressSpace>, address: UserAddr) -> Key {
-        Key::within(space.clone(), address, Sharing::Shared).expect("mapped").0
+    fn key(space: &AddressSpace, address: UserAddr) -> Key {
+        Key::within(space, address, Sharing::Shared).expect("mapped")
     }
 
     /// I17, before and after a fork, which shares every frame until it is written.

@@ -67,10 +67,10 @@ fn futex(
             let deadline = absolute(timeout, clock)?;
             wait::wait(caller, address, sharing, value, third, deadline)
         }
-        abi::FUTEX_WAKE => Ok(TABLE.wake(key(address)?.0, at_least_one(value), u32::MAX) as usize),
+        abi::FUTEX_WAKE => Ok(TABLE.wake(key(address)?, at_least_one(value), u32::MAX) as usize),
         abi::FUTEX_WAKE_BITSET if third == 0 => Err(Errno::EINVAL),
         abi::FUTEX_WAKE_BITSET => {
-            Ok(TABLE.wake(key(address)?.0, at_least_one(value), third) as usize)
+            Ok(TABLE.wake(key(address)?, at_least_one(value), third) as usize)
         }
         abi::FUTEX_REQUEUE | abi::FUTEX_CMP_REQUEUE if (value as i32) < 0 || (count as i32) < 0 => {
             Err(Errno::EINVAL)
@@ -78,17 +78,17 @@ fn futex(
         abi::FUTEX_REQUEUE => {
             let (from, to) = (key(address)?, key(second)?);
             let agree = || Ok::<_, Errno>(());
-            let (woken, moved) = TABLE.requeue((from.0, value), (to.0, count), agree)?;
+            let (woken, moved) = TABLE.requeue((from, value), (to, count), agree)?;
             Ok((woken + moved) as usize)
         }
         abi::FUTEX_CMP_REQUEUE => {
             let (from, to) = (key(address)?, key(second)?);
-            compare_and_requeue(address, third, (from.0, value), (to.0, count))
+            compare_and_requeue(address, third, (from, value), (to, count))
         }
         abi::FUTEX_WAKE_OP => {
             let operation = Operation::decode(third)?;
             let (first, other) = (key(address)?, key(second)?);
-            update_and_wake(second, operation, (first.0, value), (other.0, count))
+            update_and_wake(second, operation, (first, value), (other, count))
         }
         abi::FUTEX_LOCK_PI | abi::FUTEX_LOCK_PI2 => {
             inherit::lock(caller, address, sharing, absolute(timeout, clock)?)

@@ -149,7 +149,7 @@ const fn died(value: u32) -> u32 {
 /// Wakes up to `count` waiters on the word at `address` in `thread`'s memory. For the kernel's own wake-ups at exit.
 pub fn wake_address(thread: &Arc<Thread>, address: UserAddr, count: u32) {
     // Nobody waits on a word that is not mapped.
-    if let Ok((key, _anchor)) = Key::of(thread, address, Sharing::Shared) {
+    if let Ok(key) = Key::of(thread, address, Sharing::Shared) {
         TABLE.wake(key, count, u32::MAX);
     }
 }

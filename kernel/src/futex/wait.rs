@@ -7,7 +7,7 @@ use arch::addr::UserAddr;
 use arch::time::Nanos;
 use linux_raw_sys::general as abi;
 
-use super::key::{Anchor, Key, Sharing};
+use super::key::{Key, Sharing};
 use super::table::{Place, TABLE, Waiter};
 use super::word;
 use crate::errno::{Errno, Result};
@@ -57,7 +57,7 @@ pub(super) fn wait(
     if bitset == 0 {
         return Err(Errno::EINVAL);
     }
-    let (key, _anchor) = Key::of(caller.thread, address, sharing)?;
+    let key = Key::of(caller.thread, address, sharing)?;
     let waiter = Waiter::new(Arc::clone(caller.thread), key, bitset);
     let place = TABLE.join(&waiter);
     let unchanged = match word::load(address) {
@@ -166,16 +166,13 @@ pub(super) fn futex_waitv(
 }
 
 fn wait_on_all(thread: &Arc<Thread>, vectors: &[WaitVector], deadline: Option<Deadline>) -> Result {
-    let mut anchors: Vec<Anchor> = Vec::new();
     let mut waiters: Vec<Waiter> = Vec::new();
     let mut places: Vec<Place<'_>> = Vec::new();
-    anchors.try_reserve(vectors.len()).map_err(|_| Errno::ENOMEM)?;
     waiters.try_reserve(vectors.len()).map_err(|_| Errno::ENOMEM)?;
     places.try_reserve(vectors.len()).map_err(|_| Errno::ENOMEM)?;
     for vector in vectors {
         let (address, sharing) = check(vector)?;
-        let (key, anchor) = Key::of(thread, address, sharing)?;
-        anchors.push(anchor);
+        let key = Key::of(thread, address, sharing)?;
         waiters.push(Waiter::new(Arc::clone(thread), key, u32::MAX));
     }
     places.extend(waiters.iter().map(|waiter| TABLE.join(waiter)));

@@ -79,6 +79,7 @@ impl Memory {
             kernel_floor: user_floor / 8,
             promised: AtomicU64::new(0),
             fail_after: AtomicU64::new(0),
+            identities: CachePadded::new(AtomicU64::new(0)),
             huge_pages: AtomicU64::new(0),
             huge_policy: AtomicU32::new(super::HugePolicy::Madvise as u32),
             is_interrupted: spin::Once::new(),

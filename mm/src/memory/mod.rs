@@ -12,6 +12,7 @@ mod cache;
 mod credit;
 mod frame_ref;
 mod huge;
+mod identity;
 mod interruption;
 mod layout;
 mod meta;
@@ -29,6 +30,7 @@ pub use credit::Credit;
 pub use frame_ref::FrameRef;
 pub use huge::HugePolicy;
 pub(crate) use huge::{FRAMES as HUGE_FRAMES, HugePage};
+pub use identity::Identity;
 pub(crate) use meta::NIL;
 pub use meta::{FrameMeta, Kind, Residency};
 pub use stats::{FrameCensus, MemoryStats};
@@ -90,6 +92,8 @@ pub struct Memory {
     promised: AtomicU64,
     /// Allocations until the one that fails on purpose; 0 for never.
     fail_after: AtomicU64,
+    /// The last [`Identity`] that was given out. Relaxed: all that matters is that each is another.
+    identities: CachePadded<AtomicU64>,
     /// Huge pages that are mapped as such. Relaxed: a statistic.
     huge_pages: AtomicU64,
     /// A [`HugePolicy`]. Relaxed.

@@ -10,7 +10,7 @@ mod paged;
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::memory::FrameRef;
+use crate::memory::{FrameRef, Identity};
 
 pub use family::{Family, Mappers};
 pub use paged::PagedObject;
@@ -54,6 +54,9 @@ pub trait MemoryObject: Send + Sync {
     /// [`ObjectError::Io`] where the object cannot have holes; [`ObjectError::OutOfMemory`] when the pages are gone from the
     /// object, but not from every space that maps them: call this again.
     fn punch(&self, index: u64, pages: u64) -> Result<(), ObjectError>;
+
+    /// What no other object has.
+    fn identity(&self) -> Identity;
 
     /// Who maps this object.
     fn mappers(&self) -> &Mappers;

@@ -12,7 +12,7 @@ use arch::sync::{Rank, SpinLock};
 
 use super::{Mappers, MemoryObject, ObjectError};
 use crate::count::Saturated;
-use crate::memory::{Content, FrameRef, Kind, Memory};
+use crate::memory::{Content, FrameRef, Identity, Kind, Memory};
 use crate::space::Copies;
 
 /// Largest size in bytes: offsets are signed 64-bit in the file interface.
@@ -27,6 +27,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 #[derive(Debug)]
 pub struct PagedObject {
     memory: &'static Memory,
+    identity: Identity,
     pages: SpinLock<Pages>,
     mappers: Mappers,
 }
@@ -42,7 +43,12 @@ impl PagedObject {
     #[must_use]
     pub fn new(memory: &'static Memory, bytes: u64) -> Self {
         let pages = Pages { bytes, frames: BTreeMap::new() };
-        Self { memory, pages: SpinLock::new(Rank::PAGE_CACHE, pages), mappers: Mappers::new() }
+        Self {
+            memory,
+            identity: memory.new_identity(),
+            pages: SpinLock::new(Rank::PAGE_CACHE, pages),
+            mappers: Mappers::new(),
+        }
     }
 
     /// Size in bytes.
@@ -294,6 +300,10 @@ impl MemoryObject for PagedObject {
         let visited =
             self.mappers.visit(|space| space.zap_object(&self.mappers, index, end, Copies::Stay));
         Ok(visited?)
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
     }
 
     fn mappers(&self) -> &Mappers {

@@ -16,6 +16,7 @@ mod barrier;
 mod breakdown;
 mod brk;
 mod dump;
+mod extent;
 mod fault;
 mod fault_huge;
 mod fork;
@@ -43,6 +44,7 @@ use arch::tlb;
 pub use advise::Advice;
 pub use breakdown::Breakdown;
 pub use dump::PageContent;
+pub use extent::Extent;
 pub use fault::Resolved;
 pub use layout::{Entropy, Layout};
 pub use lock::{LockMode, LockScope};
@@ -54,7 +56,7 @@ pub(crate) use unmap::Copies;
 pub use usage::Usage;
 
 use crate::error::MmError;
-use crate::memory::{Content, Kind, Memory};
+use crate::memory::{Content, Identity, Kind, Memory};
 use crate::object::Family;
 use crate::table::gather::Gather;
 use crate::vma::tree::Tree;
@@ -107,6 +109,7 @@ struct State {
 #[derive(Debug)]
 pub struct AddressSpace {
     memory: &'static Memory,
+    identity: Identity,
     tlb: tlb::Context,
     /// The root table. Its entries 256 to 511 are the kernel's, the same in every space, and not counted (I16).
     root: Frame,
@@ -174,6 +177,7 @@ impl AddressSpace {
         crate::raw::init_root(root.frame());
         Ok(Self {
             memory,
+            identity: memory.new_identity(),
             tlb: tlb::Context::new(),
             root: root.into_entry(),
             used: RootUse::default(),

@@ -422,9 +422,9 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "I17: a word in shared memory is told by its address",
-        file: "kernel/src/futex/key.rs",
-        text: "            if area.is_shared()\n",
-        instead: "            if !area.is_shared()\n",
+        file: "mm/src/space/extent.rs",
+        text: "(mapped) if vma.is_shared() =>",
+        instead: "(mapped) if !vma.is_shared() =>",
         killer: Killer {
             package: "kernel",
             kind: Kernel,
@@ -434,9 +434,9 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "I17: a word in private memory is told by the object below",
-        file: "kernel/src/futex/key.rs",
-        text: "            if area.is_shared()\n                && let",
-        instead: "            if let",
+        file: "mm/src/space/extent.rs",
+        text: "(mapped) if vma.is_shared() =>",
+        instead: "(mapped) =>",
         killer: Killer {
             package: "kernel",
             kind: Kernel,

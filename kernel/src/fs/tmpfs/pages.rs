@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 
 use arch::addr::PAGE_SIZE;
 use arch::sync::atomic::{AtomicU64, Ordering};
+use mm::memory::Identity;
 use mm::object::{Mappers, MemoryObject, ObjectError, PagedObject};
 use mm::{FrameRef, Memory};
 use spin::Once;
@@ -106,6 +107,10 @@ impl MemoryObject for LimitedObject {
         let result = self.pages.punch(index, pages);
         self.settle();
         result
+    }
+
+    fn identity(&self) -> Identity {
+        self.pages.identity()
     }
 
     fn mappers(&self) -> &Mappers {

@@ -43,7 +43,7 @@ pub(super) fn lock(
     sharing: Sharing,
     deadline: Option<Deadline>,
 ) -> Result {
-    let (key, _anchor) = Key::of(caller.thread, address, sharing)?;
+    let key = Key::of(caller.thread, address, sharing)?;
     let waiting = Waiting::new(caller.thread, key);
     let joined =
         with_graph(&[address], |graph| match attempt(graph, caller.thread, key, address)? {
@@ -66,7 +66,7 @@ pub(super) fn lock(
 
 /// Takes the lock at `address` if it is free.
 pub(super) fn try_lock(caller: &mut Caller<'_>, address: UserAddr, sharing: Sharing) -> Result {
-    let (key, _anchor) = Key::of(caller.thread, address, sharing)?;
+    let key = Key::of(caller.thread, address, sharing)?;
     let attempt = with_graph(&[address], |graph| attempt(graph, caller.thread, key, address));
     match attempt? {
         Attempt::Acquired => Ok(0),
@@ -76,7 +76,7 @@ pub(super) fn try_lock(caller: &mut Caller<'_>, address: UserAddr, sharing: Shar
 
 /// Releases the lock at `address`, which the caller owns.
 pub(super) fn unlock(caller: &mut Caller<'_>, address: UserAddr, sharing: Sharing) -> Result {
-    let (key, _anchor) = Key::of(caller.thread, address, sharing)?;
+    let key = Key::of(caller.thread, address, sharing)?;
     let tid = caller.thread.tid().as_u32();
     with_graph(&[address], |graph| {
         loop {

@@ -36,8 +36,8 @@ pub(in crate::futex) fn wait_and_lock(
     expected: u32,
     deadline: Option<Deadline>,
 ) -> Result {
-    let (word_key, _word_anchor) = Key::of(caller.thread, address, sharing)?;
-    let (lock_key, _lock_anchor) = Key::of(caller.thread, target, sharing)?;
+    let word_key = Key::of(caller.thread, address, sharing)?;
+    let lock_key = Key::of(caller.thread, target, sharing)?;
     if word_key == lock_key {
         return Err(Errno::EINVAL);
     }
@@ -70,8 +70,8 @@ pub(in crate::futex) fn requeue(
     expected: u32,
     more: u32,
 ) -> Result {
-    let (word_key, _word_anchor) = Key::of(caller.thread, address, sharing)?;
-    let (lock_key, _lock_anchor) = Key::of(caller.thread, target, sharing)?;
+    let word_key = Key::of(caller.thread, address, sharing)?;
+    let lock_key = Key::of(caller.thread, target, sharing)?;
     if word_key == lock_key {
         return Err(Errno::EINVAL);
     }
