@@ -6,15 +6,15 @@
 
 use arch::addr::UserAddr;
 use mm::AddressSpace;
-use mm::memory::Identity;
 
+use super::recent::Recent;
 use crate::errno::{Errno, Result};
 use crate::task::Thread;
 
 /// The identity of a futex word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Key {
-    /// The [`Identity`] of the space or object.
+    /// The [`Identity`](mm::memory::Identity) of the space or object.
     owner: u64,
     /// The address or offset of the word.
     offset: u64,
@@ -33,31 +33,45 @@ impl Key {
     /// Before all others.
     pub(super) const FIRST: Self = Self { owner: 0, offset: 0 };
 
-    const fn new(owner: Identity, offset: u64) -> Self {
-        Self { owner: owner.number(), offset }
+    pub(super) const fn new(owner: u64, offset: u64) -> Self {
+        Self { owner, offset }
     }
 
     /// The key of the word at `address` in the memory of `thread`, the current one.
     ///
     /// # Errors
     /// `EINVAL` if the address is not a multiple of four; `EFAULT` if nothing is mapped there and the word may be shared.
+    #[inline]
     pub(super) fn of(thread: &Thread, address: UserAddr, sharing: Sharing) -> Result<Self> {
         let space = thread.scheduling.own_space().ok_or(Errno::EFAULT)?;
-        Self::within(&space, address, sharing)
+        Self::within(&space, &thread.recent_futex, address, sharing)
     }
 
-    /// The same in `space`.
-    fn within(space: &AddressSpace, address: UserAddr, sharing: Sharing) -> Result<Self> {
+    /// The same in `space`, where the thread's last futex was at `recent`.
+    #[inline]
+    fn within(
+        space: &AddressSpace,
+        recent: &Recent,
+        address: UserAddr,
+        sharing: Sharing,
+    ) -> Result<Self> {
         if !address.as_u64().is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         match sharing {
-            Sharing::Private => Ok(Self::new(space.identity(), address.as_u64())),
-            Sharing::Shared => {
-                let extent = space.extent_at(address).ok_or(Errno::EFAULT)?;
-                Ok(Self::new(extent.owner, extent.offset_of(address)))
-            }
+            Sharing::Private => Ok(Self::new(space.identity().number(), address.as_u64())),
+            Sharing::Shared => match recent.find(space, address) {
+                Some(key) => Ok(key),
+                None => Self::look_up(space, recent, address),
+            },
         }
+    }
+
+    #[inline(never)]
+    fn look_up(space: &AddressSpace, recent: &Recent, address: UserAddr) -> Result<Self> {
+        let extent = space.extent_at(address).ok_or(Errno::EFAULT)?;
+        recent.note(space, &extent);
+        Ok(Self::new(extent.owner.number(), extent.offset_of(address)))
     }
 
     /// A number that spreads keys over buckets.
@@ -93,7 +107,11 @@ mod tests {
     }
 
     fn key(space: &AddressSpace, address: UserAddr) -> Key {
-        Key::within(space, address, Sharing::Shared).expect("mapped")
+        let recent = Recent::none();
+        let key = |sharing| Key::within(space, &recent, address, sharing).expect("mapped");
+        let (first, again) = (key(Sharing::Shared), key(Sharing::Shared));
+        assert_eq!(first, again, "as it is remembered");
+        first
     }
 
     /// I17, before and after a fork, which shares every frame until it is written.
@@ -121,5 +139,33 @@ mod tests {
             assert_ne!(key(&parent, private), key(&child, private), "one frame, but two words");
         }
         assert_ne!(key(&parent, first), key(&parent, copied), "a private mapping of the object");
+    }
+
+    /// What is remembered of an area goes with it, and holds for no other space.
+    #[test]
+    fn a_word_is_another_when_something_else_is_mapped_there() {
+        let memory = memory();
+        let space = || AddressSpace::new(memory, Layout::choose(Entropy::default(), 8 << 20));
+        let (space, other) = (space().expect("a root"), space().expect("a root"));
+        let bytes = arch::addr::PAGE_SIZE as u64;
+        let recent = Recent::none();
+        let key =
+            |space: &AddressSpace, address| Key::within(space, &recent, address, Sharing::Shared);
+        let map = |space: &AddressSpace, address| {
+            let object = Arc::new(mm::object::PagedObject::new(memory, bytes));
+            let range = ObjectRange { object, offset: 0, file: None };
+            let source = Source::Shared { range, allowed: Protection::all() };
+            let request = MapRequest::anonymous(bytes, Protection::READ);
+            space.map(&MapRequest { address, source, ..request }, &Limits::NONE).expect("mapped")
+        };
+        let address = map(&space, UserAddr::NULL);
+        let first = key(&space, address).expect("mapped");
+        assert_eq!(map(&other, address), address);
+        assert_ne!(key(&other, address), Ok(first), "another space");
+        assert_eq!(key(&space, address), Ok(first));
+        space.unmap(address, bytes).expect("whole pages");
+        assert_eq!(key(&space, address), Err(Errno::EFAULT));
+        assert_eq!(map(&space, address), address);
+        assert_ne!(key(&space, address).expect("mapped"), first, "another object");
     }
 }

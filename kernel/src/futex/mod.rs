@@ -1,12 +1,13 @@
 //! Futexes (futex(2)): waiting for a change of a word in user memory.
 //!
-//! - [`key`](self) decides when two words are the same; `table` holds who waits; `wait` waits.
+//! - [`key`](self) decides when two words are the same, and `recent` remembers it; `table` holds who waits; `wait` waits.
 //! - `operation` is `FUTEX_WAKE_OP`'s little language; `robust` releases the locks of the dead.
 //! - `inherit` has the locks whose owners inherit the urgency of those who wait.
 
 mod inherit;
 mod key;
 mod operation;
+mod recent;
 mod robust;
 mod table;
 mod wait;
@@ -18,6 +19,7 @@ use linux_raw_sys::general as abi;
 pub use self::inherit::reorder;
 use self::key::{Key, Sharing};
 use self::operation::Operation;
+pub use self::recent::Recent;
 pub use self::robust::{end_locks, release_robust_list, wake_address};
 use self::robust::{get_robust_list, set_robust_list};
 use self::table::TABLE;

@@ -18,6 +18,7 @@ use super::run::Start;
 use crate::errno::Result;
 use crate::fs::asynchronous::Woken;
 use crate::fs::{Fd, File, FileTable, FsContext};
+use crate::futex::Recent;
 use crate::rseq::Registration;
 use crate::scheduling::{self, ThreadCore, WakeMask};
 use crate::signal::ThreadSignals;
@@ -183,6 +184,7 @@ pub struct Thread {
     robust_list: AtomicU64,
     chores: AtomicU8,
     pub(crate) rseq: Registration,
+    pub(crate) recent_futex: Recent,
     no_new_privileges: AtomicBool,
     personality: AtomicU32,
     timer_slack_ns: AtomicU64,
@@ -215,6 +217,7 @@ impl Thread {
             robust_list: AtomicU64::new(0),
             chores: AtomicU8::new(0),
             rseq: Registration::none(),
+            recent_futex: Recent::none(),
             no_new_privileges: AtomicBool::new(inherited.no_new_privileges),
             personality: AtomicU32::new(inherited.personality),
             timer_slack_ns: AtomicU64::new(inherited.timer_slack_ns),

@@ -1,6 +1,7 @@
 //! What is behind an address, for whom two addresses may mean the same word: [`Extent`].
 
 use arch::addr::UserAddr;
+use arch::sync::atomic::Ordering;
 
 use super::{AddressSpace, State};
 use crate::memory::Identity;
@@ -15,6 +16,8 @@ pub struct Extent {
     pub owner: Identity,
     /// Where in the owner the range begins; in a space that is its address.
     pub offset: u64,
+    /// The [generation](AddressSpace::generation) of the space in which this is so.
+    pub generation: u64,
 }
 
 impl Extent {
@@ -33,6 +36,15 @@ impl AddressSpace {
         self.identity
     }
 
+    /// A number that changes before any area does. Who learned something about areas, and finds the number that it was learned
+    /// with, knows that it is still so: a change that is being made meanwhile comes later.
+    #[inline]
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        // Relaxed: a change that was made before, in whatever way the caller knows of that, is seen.
+        self.generation.load(Ordering::Relaxed)
+    }
+
     /// The area that contains `address`, by what its words are words of. Which frames hold them does not matter (I17):
     /// copy-on-write may change that at any time.
     #[must_use]
@@ -42,11 +54,10 @@ impl AddressSpace {
     }
 
     fn extent_of(&self, vma: &Vma) -> Extent {
-        match &vma.backing {
-            Backing::Object(mapped) if vma.is_shared() => {
-                Extent { range: vma.range, owner: mapped.object.identity(), offset: mapped.offset }
-            }
-            _ => Extent { range: vma.range, owner: self.identity, offset: vma.start().as_u64() },
-        }
+        let (owner, offset) = match &vma.backing {
+            Backing::Object(mapped) if vma.is_shared() => (mapped.object.identity(), mapped.offset),
+            _ => (self.identity, vma.start().as_u64()),
+        };
+        Extent { range: vma.range, owner, offset, generation: self.generation() }
     }
 }

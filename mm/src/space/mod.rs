@@ -120,6 +120,8 @@ pub struct AddressSpace {
     place: AtomicU64,
     /// See [`registrations`](Self::registrations).
     registrations: AtomicU32,
+    /// See [`generation`](Self::generation).
+    generation: AtomicU64,
     state: RwSpinLock<State>,
 }
 
@@ -184,6 +186,7 @@ impl AddressSpace {
             family,
             place: AtomicU64::new(u64::MAX),
             registrations: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
             state: RwSpinLock::new(Rank::SPACE, state),
         })
     }
@@ -209,7 +212,7 @@ impl AddressSpace {
 
     /// Changes the layout; `exec` does while it builds the space.
     pub fn set_layout(&self, layout: Layout) {
-        let mut state = self.state.write();
+        let mut state = self.lock();
         state.layout = layout;
         state.heap = (layout.heap_start, layout.heap_start);
     }
@@ -228,8 +231,13 @@ impl AddressSpace {
         self.state.read().areas.clone()
     }
 
+    /// Exclusive access, for changes.
     fn lock(&self) -> WriteGuard<'_, State> {
-        self.state.write()
+        let state = self.state.write();
+        // Relaxed, and not added in one step: only who has the lock writes it.
+        let generation = self.generation.load(Ordering::Relaxed);
+        self.generation.store(generation + 1, Ordering::Relaxed);
+        state
     }
 }
 

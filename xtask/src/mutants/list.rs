@@ -445,6 +445,18 @@ pub const MUTANTS: &[Mutant] = &[
         },
     },
     Mutant {
+        name: "I17: what is behind an address is remembered when it has changed",
+        file: "kernel/src/futex/recent.rs",
+        text: "            && get(&self.generation) == space.generation()\n",
+        instead: "",
+        killer: Killer {
+            package: "kernel",
+            kind: Kernel,
+            program: "kernel",
+            test: "futex::key::tests::a_word_is_another_when_something_else_is_mapped_there",
+        },
+    },
+    Mutant {
         name: "H3: a huge page whose parts others have is taken for an exclusive one",
         file: "mm/src/memory/huge.rs",
         text: " && metas.all(|meta| meta.count.is_exclusive())",
