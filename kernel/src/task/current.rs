@@ -7,7 +7,6 @@
 use alloc::sync::Arc;
 use core::marker::PhantomData;
 use core::ops::Deref;
-use core::ptr;
 
 use super::thread::Thread;
 
@@ -19,7 +18,13 @@ impl CurrentThread {
     /// A counted reference to the same thread.
     #[must_use]
     pub fn to_arc(self) -> Arc<Thread> {
-        self.0.to_arc()
+        let thread = arch::thread::current().cast::<Thread>();
+        // SAFETY: `self` is the current thread, so the pointer is that of the counted reference that `set_current` was given,
+        // which is alive while the thread runs.
+        unsafe {
+            Arc::increment_strong_count(thread);
+            Arc::from_raw(thread)
+        }
     }
 }
 
@@ -51,8 +56,8 @@ pub fn try_current() -> Option<CurrentThread> {
 /// Makes `thread` the one that runs on this CPU.
 ///
 /// # Safety
-/// Preemption is off; this CPU is about to run `thread`, or runs it already; and the caller keeps `thread` alive
+/// Preemption is off; this CPU is about to run `thread`, or runs it already; and the caller keeps the reference alive
 /// until this CPU has switched away from it.
-pub unsafe fn set_current(thread: &Thread) {
-    arch::thread::set_current(ptr::from_ref(thread).cast());
+pub unsafe fn set_current(thread: &Arc<Thread>) {
+    arch::thread::set_current(Arc::as_ptr(thread).cast());
 }
