@@ -77,6 +77,10 @@ pub fn block_current(
             armed = true;
         }
         schedule(Leave::Block);
+        if done() {
+            // The usual end: no other sleep need be announced and taken back.
+            break Ok(());
+        }
     };
     if armed {
         thread.scheduling.disarm_alarm();
