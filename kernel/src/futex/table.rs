@@ -91,19 +91,25 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// Leaves the table. If a waker chose this waiter although it does not need the wake-up, another one gets it.
     pub(super) fn leave_passing_on(self) {
-        let (key, bitset) = (self.leave(), self.waiter.bitset);
+        self.leave();
         if self.waiter.is_woken() {
-            self.table.wake(key, 1, bitset);
+            // Nobody else uses it any more.
+            self.table.wake(self.waiter.key.get(), 1, self.waiter.bitset);
         }
     }
 
-    /// Unlinks the waiter if it is linked, and returns its present key.
-    fn leave(&self) -> Key {
+    #[inline]
+    fn leave(&self) {
         if self.waiter.is_woken() {
-            // Nobody else uses it after that.
             self.waiter.stand.await_release();
-            return self.waiter.key.get();
+        } else {
+            self.unlink();
         }
+    }
+
+    /// Unlinks the waiter unless a waker has just done that.
+    #[inline(never)]
+    fn unlink(&self) {
         loop {
             let number = self.waiter.bucket.load(Ordering::Relaxed);
             let bucket = &self.table.0[number];
@@ -116,7 +122,7 @@ impl Place<'_> {
                 unsafe { waiters.cursor_mut_from_ptr(self.waiter) }.remove();
                 bucket.population.fetch_sub(1, Ordering::Relaxed);
             }
-            return self.waiter.key.get();
+            return;
         }
     }
 }
@@ -276,8 +282,8 @@ mod tests {
 
     /// Two keys in one bucket, and one in another.
     fn keys() -> (Key, Key, Key) {
-        let first = Key::test(0x1000, 0);
-        let numbered = |n: u64| Key::test(0x1000, n * 4);
+        let first = Key::new(0x1000, 0);
+        let numbered = |n: u64| Key::new(0x1000, n * 4);
         let same = (1..).map(numbered).find(|&key| Table::number(key) == Table::number(first));
         let other = (1..).map(numbered).find(|&key| Table::number(key) != Table::number(first));
         (first, same.expect("collisions exist"), other.expect("buckets differ"))

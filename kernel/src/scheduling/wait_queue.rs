@@ -265,10 +265,18 @@ impl Membership<'_> {
         }
     }
 
+    #[inline]
     fn leave(&self) {
         if self.waiter.stand.is_woken() {
-            return self.waiter.stand.await_release();
+            self.waiter.stand.await_release();
+        } else {
+            self.unlink();
         }
+    }
+
+    /// Unlinks the waiter unless a waker has just done that.
+    #[inline(never)]
+    fn unlink(&self) {
         let mut waiters = self.queue.waiters.lock();
         if self.waiter.link.is_linked() {
             // SAFETY: a linked waiter is in this queue's list: `join` is the only place that links it.
