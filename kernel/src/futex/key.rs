@@ -58,20 +58,20 @@ impl Key {
         if !address.as_u64().is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
-        match sharing {
-            Sharing::Private => Ok(Self::new(space.identity().number(), address.as_u64())),
+        Ok(match sharing {
+            Sharing::Private => Self::new(space.identity().number(), address.as_u64()),
             Sharing::Shared => match recent.find(space, address) {
-                Some(key) => Ok(key),
-                None => Self::look_up(space, recent, address),
+                Some(key) => key,
+                None => Self::look_up(space, recent, address).ok_or(Errno::EFAULT)?,
             },
-        }
+        })
     }
 
-    #[inline(never)]
-    fn look_up(space: &AddressSpace, recent: &Recent, address: UserAddr) -> Result<Self> {
-        let extent = space.extent_at(address).ok_or(Errno::EFAULT)?;
+    #[cold]
+    fn look_up(space: &AddressSpace, recent: &Recent, address: UserAddr) -> Option<Self> {
+        let extent = space.extent_at(address)?;
         recent.note(space, &extent);
-        Ok(Self::new(extent.owner.number(), extent.offset_of(address)))
+        Some(Self::new(extent.owner.number(), extent.offset_of(address)))
     }
 
     /// A number that spreads keys over buckets.
@@ -79,11 +79,6 @@ impl Key {
         // Fibonacci hashing of both parts; words are four bytes apart at least.
         let mixed = (self.offset >> 2) ^ self.owner.rotate_left(32);
         (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
-    }
-
-    #[cfg(test)]
-    pub(super) const fn test(owner: u64, offset: u64) -> Self {
-        Self { owner, offset }
     }
 }
 

@@ -57,41 +57,18 @@ fn futex(
     let private = flags & abi::FUTEX_PRIVATE_FLAG != 0;
     let sharing = if private { Sharing::Private } else { Sharing::Shared };
     let clock = clock(command, flags)?;
-    let thread = caller.thread;
-    let key = |address| Key::of(thread, address, sharing);
-    let count = timeout as u32;
     match command {
         abi::FUTEX_WAIT => {
             let deadline = relative(timeout)?;
             wait::wait(caller, address, sharing, value, u32::MAX, deadline)
         }
+        abi::FUTEX_WAKE => wake(caller, address, sharing, value, u32::MAX),
         abi::FUTEX_WAIT_BITSET => {
             let deadline = absolute(timeout, clock)?;
             wait::wait(caller, address, sharing, value, third, deadline)
         }
-        abi::FUTEX_WAKE => Ok(TABLE.wake(key(address)?, at_least_one(value), u32::MAX) as usize),
         abi::FUTEX_WAKE_BITSET if third == 0 => Err(Errno::EINVAL),
-        abi::FUTEX_WAKE_BITSET => {
-            Ok(TABLE.wake(key(address)?, at_least_one(value), third) as usize)
-        }
-        abi::FUTEX_REQUEUE | abi::FUTEX_CMP_REQUEUE if (value as i32) < 0 || (count as i32) < 0 => {
-            Err(Errno::EINVAL)
-        }
-        abi::FUTEX_REQUEUE => {
-            let (from, to) = (key(address)?, key(second)?);
-            let agree = || Ok::<_, Errno>(());
-            let (woken, moved) = TABLE.requeue((from, value), (to, count), agree)?;
-            Ok((woken + moved) as usize)
-        }
-        abi::FUTEX_CMP_REQUEUE => {
-            let (from, to) = (key(address)?, key(second)?);
-            compare_and_requeue(address, third, (from, value), (to, count))
-        }
-        abi::FUTEX_WAKE_OP => {
-            let operation = Operation::decode(third)?;
-            let (first, other) = (key(address)?, key(second)?);
-            update_and_wake(second, operation, (first, value), (other, count))
-        }
+        abi::FUTEX_WAKE_BITSET => wake(caller, address, sharing, value, third),
         abi::FUTEX_LOCK_PI | abi::FUTEX_LOCK_PI2 => {
             inherit::lock(caller, address, sharing, absolute(timeout, clock)?)
         }
@@ -101,10 +78,63 @@ fn futex(
             let deadline = absolute(timeout, clock)?;
             inherit::wait_and_lock(caller, (address, second), sharing, value, deadline)
         }
+        _ => on_two_words(
+            caller,
+            command,
+            sharing,
+            (address, value),
+            (second, timeout as u32),
+            third,
+        ),
+    }
+}
+
+/// `FUTEX_WAKE` and `FUTEX_WAKE_BITSET`.
+fn wake(
+    caller: &Caller<'_>,
+    address: UserAddr,
+    sharing: Sharing,
+    count: u32,
+    bitset: u32,
+) -> Result {
+    let key = Key::of(caller.thread, address, sharing)?;
+    Ok(TABLE.wake(key, at_least_one(count), bitset) as usize)
+}
+
+/// The commands that wake at one word and wake or requeue at another: both words' addresses and numbers, and the last argument.
+fn on_two_words(
+    caller: &mut Caller<'_>,
+    command: u32,
+    sharing: Sharing,
+    (first, value): (UserAddr, u32),
+    (second, count): (UserAddr, u32),
+    third: u32,
+) -> Result {
+    let thread = caller.thread;
+    let key = |address| Key::of(thread, address, sharing);
+    match command {
+        abi::FUTEX_REQUEUE | abi::FUTEX_CMP_REQUEUE if (value as i32) < 0 || (count as i32) < 0 => {
+            Err(Errno::EINVAL)
+        }
+        abi::FUTEX_REQUEUE => {
+            let (from, to) = (key(first)?, key(second)?);
+            let agree = || Ok::<_, Errno>(());
+            let (woken, moved) = TABLE.requeue((from, value), (to, count), agree)?;
+            Ok((woken + moved) as usize)
+        }
+        abi::FUTEX_CMP_REQUEUE => {
+            let (from, to) = (key(first)?, key(second)?);
+            compare_and_requeue(first, third, (from, value), (to, count))
+        }
+        abi::FUTEX_WAKE_OP => {
+            let operation = Operation::decode(third)?;
+            let (one, other) = (key(first)?, key(second)?);
+            update_and_wake(second, operation, (one, value), (other, count))
+        }
         // Exactly one may be woken: the lock is one thread's.
         abi::FUTEX_CMP_REQUEUE_PI if value != 1 || (count as i32) < 0 => Err(Errno::EINVAL),
         abi::FUTEX_CMP_REQUEUE_PI => {
-            inherit::requeue(caller, (address, second), sharing, third, count)
+            inherit::requeue(caller, (first, second), sharing, third, count)
         }
         _ => Err(Errno::ENOSYS),
     }
