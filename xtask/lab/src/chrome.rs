@@ -1,9 +1,13 @@
-//! A trace as the JSON that Perfetto and Chrome's `about:tracing` open: [`to_json`]; and a check of such JSON: [`check`].
+//! A trace as the JSON that Perfetto opens: [`to_json`]; and a check of such JSON: [`check`].
 //!
 //! The format is the "Trace Event Format": an object with an array `traceEvents`. We write three processes:
 //! *CPUs* with a track per CPU (what runs, interrupts in it, instants, arrows from a waking to the woken task), *tasks*
 //! with a track per task (where it runs, and when it waits for a CPU), and *system calls*, if they were recorded.
+//!
+//! Perfetto takes `pid` and `tid` for what they are on Linux. It has thread 0 for the idle thread, whatever its process,
+//! so that no track may be called 0; and the track whose number is its process's for the main thread. Both are checked.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail, ensure};
@@ -11,9 +15,12 @@ use serde_json::{Value, json};
 
 use crate::trace::{Entry, IDLE, Reason, Task, Trace, What};
 
-const CPUS: u32 = 1;
-const TASKS: u32 = 2;
-const CALLS: u32 = 3;
+/// The numbers of the processes: none is a task's, nor any CPU's.
+const CPUS: u32 = 10_000_001;
+const TASKS: u32 = 10_000_002;
+const CALLS: u32 = 10_000_003;
+/// The track of CPU 0. Perfetto shows the number behind the track's name, so it should not look like another CPU's.
+const CPU_0: u32 = 1000;
 
 /// Writes the events; keeps what is open.
 struct Writer {
@@ -29,6 +36,11 @@ struct Writer {
     arrows: BTreeMap<Task, u64>,
     arrow: u64,
     seen: BTreeSet<Task>,
+}
+
+/// The number of the CPU's track.
+fn track(cpu: usize) -> u32 {
+    CPU_0 + cpu as u32
 }
 
 /// Microseconds, as the format has them.
@@ -60,7 +72,7 @@ impl Writer {
         }
         if let Some(arrow) = self.arrows.remove(&to) {
             self.events.push(json!({
-                "ph": "f", "bp": "e", "pid": CPUS, "tid": cpu, "name": "wake-up", "cat": "wake-up",
+                "ph": "f", "bp": "e", "pid": CPUS, "tid": track(cpu), "name": "wake-up", "cat": "wake-up",
                 "id": arrow, "ts": micros(time),
             }));
         }
@@ -73,7 +85,7 @@ impl Writer {
         }
         self.seen.insert(task);
         let name = self.name(task);
-        self.slice(CPUS, cpu as u32, &name, since, time, json!({ "task": task }));
+        self.slice(CPUS, track(cpu), &name, since, time, json!({ "task": task }));
         self.slice(TASKS, task, &format!("CPU {cpu}"), since, time, json!({}));
     }
 
@@ -82,11 +94,12 @@ impl Writer {
         self.instant(entry, &name, json!({ "task": task }));
         self.waiting.insert(task, entry.time);
         // An arrow needs a slice to start from.
-        if self.running[entry.cpu].0 != IDLE {
+        let interrupted = self.open.get(&(CPUS, track(entry.cpu))).is_some_and(|it| !it.is_empty());
+        if self.running[entry.cpu].0 != IDLE || interrupted {
             self.arrow += 1;
             self.arrows.insert(task, self.arrow);
             self.events.push(json!({
-                "ph": "s", "pid": CPUS, "tid": entry.cpu, "name": "wake-up", "cat": "wake-up",
+                "ph": "s", "pid": CPUS, "tid": track(entry.cpu), "name": "wake-up", "cat": "wake-up",
                 "id": self.arrow, "ts": micros(entry.time),
             }));
         }
@@ -94,26 +107,26 @@ impl Writer {
 
     fn instant(&mut self, entry: &Entry, name: &str, args: Value) {
         self.events.push(json!({
-            "ph": "i", "s": "t", "pid": CPUS, "tid": entry.cpu, "name": name,
+            "ph": "i", "s": "t", "pid": CPUS, "tid": track(entry.cpu), "name": name,
             "ts": micros(entry.time), "args": args,
         }));
     }
 
     /// The track of an interrupt or a system call.
-    fn track(entry: &Entry, task: Task, name: &str) -> (u32, u32) {
-        if name.starts_with("system") { (CALLS, task) } else { (CPUS, entry.cpu as u32) }
+    fn place(entry: &Entry, task: Task, name: &str) -> (u32, u32) {
+        if name.starts_with("system") { (CALLS, task) } else { (CPUS, track(entry.cpu)) }
     }
 
     fn begin(&mut self, entry: &Entry, task: Task, name: &str) {
-        let track = Self::track(entry, task, name);
-        self.open.entry(track).or_default().push((name.to_owned(), entry.time));
+        let place = Self::place(entry, task, name);
+        self.open.entry(place).or_default().push((name.to_owned(), entry.time));
     }
 
     /// Ends the CPU's interrupt, or else the task's call.
     fn end(&mut self, entry: &Entry, task: Task) {
-        for track in [(CPUS, entry.cpu as u32), (CALLS, task)] {
-            if let Some((name, since)) = self.open.get_mut(&track).and_then(Vec::pop) {
-                return self.slice(track.0, track.1, &name, since, entry.time, json!({}));
+        for place in [(CPUS, track(entry.cpu)), (CALLS, task)] {
+            if let Some((name, since)) = self.open.get_mut(&place).and_then(Vec::pop) {
+                return self.slice(place.0, place.1, &name, since, entry.time, json!({}));
             }
         }
     }
@@ -147,21 +160,27 @@ impl Writer {
         }
     }
 
-    /// Names the processes and their tracks.
+    /// Names the processes and their tracks, and puts them in order.
     fn describe(&mut self, cpus: usize) {
-        let mut tell = |what: &str, process: u32, track: u32, name: String| {
+        let mut tell = |what: &str, process: u32, track: u32, key: &str, value: Value| {
             self.events.push(json!({
-                "ph": "M", "pid": process, "tid": track, "name": what, "args": { "name": name },
+                "ph": "M", "pid": process, "tid": track, "name": what, "args": { key: value },
             }));
         };
-        tell("process_name", CPUS, 0, "CPUs".into());
-        tell("process_name", TASKS, 0, "tasks".into());
+        for (process, name) in [(CPUS, "CPUs"), (TASKS, "tasks"), (CALLS, "system calls")] {
+            tell("process_name", process, process, "name", json!(name));
+            tell("process_sort_index", process, process, "sort_index", json!(process));
+        }
         for cpu in 0..cpus {
-            tell("thread_name", CPUS, cpu as u32, format!("CPU {cpu}"));
+            tell("thread_name", CPUS, track(cpu), "name", json!(format!("CPU {cpu}")));
+            tell("thread_sort_index", CPUS, track(cpu), "sort_index", json!(cpu));
         }
         for task in &self.seen {
             let name = self.names.get(task).map_or("task", String::as_str);
-            tell("thread_name", TASKS, *task, format!("{name} ({task})"));
+            for process in [TASKS, CALLS] {
+                tell("thread_name", process, *task, "name", json!(name));
+                tell("thread_sort_index", process, *task, "sort_index", json!(task));
+            }
         }
     }
 }
@@ -172,7 +191,7 @@ pub fn to_json(trace: &Trace) -> Value {
     let mut writer = Writer {
         events: Vec::new(),
         names: trace.names.clone(),
-        running: vec![(IDLE, 0); trace.cpus],
+        running: trace.first_running(),
         waiting: BTreeMap::new(),
         open: BTreeMap::new(),
         arrows: BTreeMap::new(),
@@ -202,15 +221,16 @@ pub struct Checked {
     pub arrows: usize,
 }
 
-/// Checks `json` against the Trace Event Format, as far as we use it: the fields of each kind of event, slices of a
-/// track that lie beside or within each other, and arrows that end where there is a beginning.
+/// Checks `json` against the Trace Event Format, as far as we use it: the fields of each kind of event, numbers of tracks
+/// that mean nothing else, slices of a track that lie beside or within each other, and arrows that end where there is a
+/// beginning.
 ///
 /// # Errors
 /// What is wrong, and with which event.
 pub fn check(json: &Value) -> anyhow::Result<Checked> {
     let events = json["traceEvents"].as_array().context("there is no array traceEvents")?;
     let mut checked = Checked::default();
-    let mut slices: BTreeMap<(u64, u64), Vec<(f64, f64)>> = BTreeMap::new();
+    let mut slices: BTreeMap<(u64, u64), Vec<(u64, u64)>> = BTreeMap::new();
     let mut arrows = BTreeSet::new();
     for event in events {
         check_event(event, &mut checked, &mut slices, &mut arrows)
@@ -222,25 +242,33 @@ pub fn check(json: &Value) -> anyhow::Result<Checked> {
     Ok(checked)
 }
 
+/// The nanoseconds of a field in microseconds.
+fn nanoseconds(field: &Value) -> Option<u64> {
+    let micros = field.as_f64().filter(|micros| *micros >= 0.0)?;
+    Some((micros * 1000.0).round() as u64)
+}
+
 fn check_event(
     event: &Value,
     checked: &mut Checked,
-    slices: &mut BTreeMap<(u64, u64), Vec<(f64, f64)>>,
+    slices: &mut BTreeMap<(u64, u64), Vec<(u64, u64)>>,
     arrows: &mut BTreeSet<u64>,
 ) -> anyhow::Result<()> {
     let phase = event["ph"].as_str().context("no phase")?;
-    ensure!(event["name"].is_string(), "no name");
+    let name = event["name"].as_str().context("no name")?;
     let process = event["pid"].as_u64().context("no pid")?;
     let track = event["tid"].as_u64().context("no tid")?;
     if phase == "M" {
-        ensure!(event["args"]["name"].is_string(), "metadata without a name");
+        let key = if name.ends_with("_sort_index") { "sort_index" } else { "name" };
+        ensure!(!event["args"][key].is_null(), "metadata without a {key}");
         return Ok(());
     }
-    let time = event["ts"].as_f64().filter(|time| *time >= 0.0).context("no time")?;
+    ensure!(track != 0, "a track that Perfetto takes for the idle thread's");
+    ensure!(track != process, "a track that Perfetto takes for the process's main thread");
+    let time = nanoseconds(&event["ts"]).context("no time")?;
     match phase {
         "X" => {
-            let length = event["dur"].as_f64().filter(|length| *length >= 0.0);
-            let length = length.context("a slice without a length")?;
+            let length = nanoseconds(&event["dur"]).context("a slice without a length")?;
             slices.entry((process, track)).or_default().push((time, time + length));
             checked.slices += 1;
         }
@@ -262,18 +290,16 @@ fn check_event(
     Ok(())
 }
 
-/// Slices of one track must not overlap in part.
-fn check_nesting(slices: &mut [(f64, f64)]) -> anyhow::Result<()> {
-    /// Microseconds are written with rounding.
-    const TOLERANCE: f64 = 0.002;
-    slices.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.total_cmp(&a.1)));
-    let mut open: Vec<f64> = Vec::new();
+/// Slices of one track must not overlap in part, not by a nanosecond: Perfetto would drop one.
+fn check_nesting(slices: &mut [(u64, u64)]) -> anyhow::Result<()> {
+    slices.sort_by_key(|&(start, end)| (start, Reverse(end)));
+    let mut open: Vec<u64> = Vec::new();
     for &(start, end) in &*slices {
-        while open.last().is_some_and(|&end| end <= start + TOLERANCE) {
+        while open.last().is_some_and(|&end| end <= start) {
             open.pop();
         }
-        let fits = open.last().is_none_or(|&outer| end <= outer + TOLERANCE);
-        ensure!(fits, "a slice from {start} to {end} overlaps another in part");
+        let fits = open.last().is_none_or(|&outer| end <= outer);
+        ensure!(fits, "a slice from {start} to {end} ns overlaps another in part");
         open.push(end);
     }
     Ok(())
@@ -297,13 +323,17 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_found() {
-        let slice = |start: f64, length: f64| json!({ "ph": "X", "name": "a", "pid": 1, "tid": 1, "ts": start, "dur": length });
+        let on = |track: u32, start: f64, length: f64| json!({ "ph": "X", "name": "a", "pid": 1, "tid": track, "ts": start, "dur": length });
+        let slice = |start: f64, length: f64| on(2, start, length);
         let file = |events: &[Value]| json!({ "traceEvents": events });
         assert!(check(&file(&[slice(0.0, 5.0), slice(1.0, 2.0), slice(5.0, 1.0)])).is_ok());
         assert!(check(&file(&[slice(0.0, 5.0), slice(1.0, 9.0)])).is_err());
+        assert!(check(&file(&[slice(0.0, 5.0), slice(4.999, 1.0)])).is_err());
         assert!(check(&file(&[slice(0.0, -1.0)])).is_err());
+        assert!(check(&file(&[on(0, 0.0, 1.0)])).is_err(), "the idle thread's");
+        assert!(check(&file(&[on(1, 0.0, 1.0)])).is_err(), "the main thread's");
         assert!(check(&json!({})).is_err());
-        let arrow = json!({ "ph": "f", "name": "a", "pid": 1, "tid": 1, "ts": 1.0, "id": 4 });
+        let arrow = json!({ "ph": "f", "name": "a", "pid": 1, "tid": 2, "ts": 1.0, "id": 4 });
         assert!(check(&file(&[arrow])).is_err());
     }
 }

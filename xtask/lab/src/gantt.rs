@@ -27,7 +27,7 @@ struct Bar {
 fn bars(trace: &Trace, from: u64, to: u64) -> (Vec<Bar>, Vec<(usize, u64)>) {
     let mut bars = Vec::new();
     let mut wakes = Vec::new();
-    let mut running = vec![(IDLE, 0); trace.cpus];
+    let mut running = trace.first_running();
     let mut close = |cpu: usize, (task, since): (Task, u64), end: u64| {
         let (start, end) = (since.max(from), end.min(to));
         if task != IDLE && start < end {

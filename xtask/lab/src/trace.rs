@@ -124,6 +124,21 @@ impl Trace {
         self.entries.last().map_or(0, |entry| entry.time)
     }
 
+    /// Who runs on each CPU when its first event is recorded, and when that is: its first switch says whom it switches
+    /// from. A CPU that never switches counts as idle, from the beginning on.
+    #[must_use]
+    pub fn first_running(&self) -> Vec<(Task, u64)> {
+        let of = |cpu: usize| {
+            let mut events = self.entries.iter().filter(|entry| entry.cpu == cpu).peekable();
+            let since = events.peek()?.time;
+            events.find_map(|entry| match entry.what {
+                What::Switch { from, .. } => Some((from, since)),
+                _ => None,
+            })
+        };
+        (0..self.cpus).map(|cpu| of(cpu).unwrap_or((IDLE, 0))).collect()
+    }
+
     /// The last name of every task; children without one have their parent's.
     #[must_use]
     pub fn final_names(&self) -> BTreeMap<Task, String> {
@@ -175,6 +190,21 @@ mod tests {
 
     fn entry(time: u64, what: What) -> Entry {
         Entry { time, cpu: 0, what }
+    }
+
+    #[test]
+    fn who_runs_at_first_is_whom_the_first_switch_leaves() {
+        let switch = |from: Task, to: Task| What::Switch { from, to, reason: Reason::Blocked };
+        let trace = Trace {
+            cpus: 2,
+            entries: vec![
+                entry(4, What::Mark("begin".into())),
+                entry(5, switch(7, 8)),
+                entry(6, switch(8, 7)),
+            ],
+            ..Trace::default()
+        };
+        assert_eq!(trace.first_running(), [(7, 4), (IDLE, 0)]);
     }
 
     #[test]
