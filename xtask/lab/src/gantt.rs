@@ -12,8 +12,10 @@ const WIDTH: f64 = 1200.0;
 const TOP: f64 = 56.0;
 const LANE: f64 = 30.0;
 const BAR: f64 = 24.0;
-/// How many lines the time axis is divided by.
-const GRID: u64 = 10;
+/// Right of the lanes, where half of the last time is written.
+const RIGHT: f64 = 40.0;
+/// How many parts the time axis is divided into, at most.
+const GRID: u64 = 12;
 
 /// A time that a task had a CPU.
 struct Bar {
@@ -84,7 +86,7 @@ pub fn draw(trace: &Trace, title: &str, from: u64, to: u64) -> String {
     let bottom = lane(trace.cpus);
     let height = bottom + 60.0;
     let drawing = html! {
-        svg xmlns="http://www.w3.org/2000/svg" width=(LEFT + WIDTH + 20.0) height=(height)
+        svg xmlns="http://www.w3.org/2000/svg" width=(LEFT + WIDTH + RIGHT) height=(height)
             font-family="sans-serif" font-size="12" {
             rect width="100%" height="100%" fill="white" {}
             text x=(LEFT) y="20" font-size="15" { (title) }
@@ -113,14 +115,22 @@ pub fn draw(trace: &Trace, title: &str, from: u64, to: u64) -> String {
     drawing.into_string()
 }
 
+/// The least of 1, 2, 5, 10, 20, ... that divides `length` into no more than [`GRID`] parts.
+fn step(length: u64) -> u64 {
+    let powers = (0..19).map(|exponent| 10_u64.pow(exponent));
+    let mut steps = powers.flat_map(|power| [1, 2, 5].map(|digit| power.saturating_mul(digit)));
+    steps.find(|step| length / step <= GRID).unwrap_or(length.max(1))
+}
+
 fn axis(from: u64, to: u64, bottom: f64) -> Markup {
-    let line = |step: u64| {
-        let x = LEFT + step as f64 / GRID as f64 * WIDTH;
-        let time = from as f64 + (to - from) as f64 * step as f64 / GRID as f64;
-        (x, format!("{:.1} ms", time / 1e6))
+    let step = step(to - from);
+    let line = |number: u64| {
+        let time = number * step;
+        let x = LEFT + (time - from) as f64 / (to - from) as f64 * WIDTH;
+        (format!("{x:.2}"), format!("{} ms", time as f64 / 1e6))
     };
     html! {
-        @for (x, label) in (0..=GRID).map(line) {
+        @for (x, label) in (from.div_ceil(step)..=to / step).map(line) {
             line x1=(x) x2=(x) y1=(TOP - 4.0) y2=(bottom + 4.0) stroke="#ccc" {}
             text x=(x) y=(bottom + 18.0) text-anchor="middle" fill="#555" { (label) }
         }
@@ -141,6 +151,15 @@ fn legend(colours: &BTreeMap<String, String>, y: f64) -> Markup {
 mod tests {
     use super::*;
     use crate::trace::{Entry, Reason};
+
+    #[test]
+    fn the_axis_is_divided_at_round_numbers() {
+        let cases =
+            [(1, 1), (12, 1), (13, 2), (200_000_000, 20_000_000), (1_194_400_000, 100_000_000)];
+        for (length, expected) in cases {
+            assert_eq!(step(length), expected, "{length}");
+        }
+    }
 
     #[test]
     fn bars_are_cut_at_the_edges_and_names_are_escaped() {
