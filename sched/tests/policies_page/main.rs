@@ -23,7 +23,7 @@ mod policy {
     pub mod flawed;
 }
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arch::time::Nanos;
 use laws::history::{Model, step};
@@ -32,7 +32,7 @@ use laws::longest_wait;
 use laws::sleepers::{Habit, waits};
 use policy::{burst, flawed};
 use proptest::prelude::*;
-use sched::policy::PolicyKind;
+use sched::policy::{POLICIES, PolicyKind};
 
 /// The template, as the commands of the first step leave it.
 fn renamed_template() -> String {
@@ -93,6 +93,36 @@ fn the_example_is_what_the_page_makes_of_the_template() {
         }
         let found = std::fs::read_to_string(&path).expect("it is there");
         assert!(found == expected, "{name} is not what docs/policies.md makes of template.rs");
+    }
+}
+
+/// The policies' files below `directory`: those that define a row of the table.
+fn policies_below(directory: &Path) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("the folder can be read") {
+        let path = entry.expect("the folder can be read").path();
+        if path.is_dir() {
+            files.extend(policies_below(&path));
+        } else {
+            let text = std::fs::read_to_string(&path).expect("it is text");
+            if text.contains("const KIND: PolicyKind") {
+                files.push((path, text));
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_policy_is_a_file_of_at_most_200_lines() {
+    /// Files that are longer still.
+    const TOO_LONG: [&str; 1] = ["eevdf/mod.rs"];
+    let files = policies_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy"));
+    assert!(files.len() >= POLICIES.len(), "there are only {} files of policies", files.len());
+    for (path, text) in files {
+        let lines = text.lines().count();
+        let is_excused = TOO_LONG.iter().any(|end| path.ends_with(end));
+        assert!(lines <= 200 || is_excused, "{} has {lines} lines", path.display());
     }
 }
 
