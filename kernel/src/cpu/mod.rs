@@ -1,7 +1,7 @@
 //! What each CPU does with its time and its interrupts.
 //!
 //! - [`handle`] is the machine's interrupt handler; [`register_irq`] attaches a device's.
-//! - [`Usage`] counts user, system, idle and interrupt time; [`enter_user_mode`] and [`leave_user_mode`] mark the border.
+//! - [`Usage`] counts user, system, idle and interrupt time; the loop of a thread's life marks the border.
 //! - `timer_check` finds CPUs whose timer is silent.
 //! - `report` and `load` are what `/proc/stat` and `/proc/loadavg` show.
 
@@ -17,4 +17,4 @@ pub use load::{LOAD_SHIFT, load_averages};
 pub use report::{blocked_count, context_switches, cpu_times, forks, running_count};
 pub(crate) use timer_check::{name_silent_timers, try_timer};
 pub(crate) use usage::Spent;
-pub use usage::{CpuTimes, Usage, enter_user_mode, leave_user_mode};
+pub use usage::{CpuTimes, Usage};

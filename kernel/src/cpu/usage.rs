@@ -135,6 +135,18 @@ impl Usage {
         mode
     }
 
+    /// The CPU is about to enter user mode. On this CPU, with interrupts off.
+    #[inline]
+    pub(crate) fn enter_user_mode(&self) {
+        self.turn(Mode::System, Mode::User, clock::stamp());
+    }
+
+    /// The CPU has come from user mode. On this CPU, with interrupts off.
+    #[inline]
+    pub(crate) fn leave_user_mode(&self) {
+        self.turn(Mode::User, Mode::System, clock::stamp());
+    }
+
     /// Ends `mode`, the present one, and begins `next`.
     #[inline]
     fn turn(&self, mode: Mode, next: Mode, now: u64) {
@@ -243,20 +255,6 @@ impl Usage {
 
 fn mode_of(state: u64) -> Mode {
     Mode::ALL[(state & MODE) as usize]
-}
-
-/// The CPU is about to enter user mode. Interrupts are off.
-#[inline]
-pub fn enter_user_mode() {
-    let usage = &crate::scheduling::this_cpu_part().usage;
-    usage.turn(Mode::System, Mode::User, clock::stamp());
-}
-
-/// The CPU has come from user mode. Interrupts are off.
-#[inline]
-pub fn leave_user_mode() {
-    let usage = &crate::scheduling::this_cpu_part().usage;
-    usage.turn(Mode::User, Mode::System, clock::stamp());
 }
 
 /// Only this CPU writes, so a load and a store replace the locked addition.

@@ -42,7 +42,7 @@ pub use calls::SYSCALLS;
 pub use completion::Completion;
 pub use cpu_clock::CpuClock;
 pub(crate) use cpus::{
-    cpu as cpu_part, each_cpu, noted_cpu as noted_cpu_part, this_cpu as this_cpu_part,
+    Cpu, cpu as cpu_part, each_cpu, noted_cpu as noted_cpu_part, this_cpu as this_cpu_part,
 };
 pub use cpus::{cpu_count, initialize, scheduler};
 pub use idle::{adopt_cpu, run_idle};
@@ -51,8 +51,9 @@ pub use late::{HeldLate, Late, LateLink};
 pub use mutex::{Mutex, MutexGuard};
 pub use observers::{Registration, ThreadWaker, Wake};
 pub use policy::{each_counters, offer_test_policies, policies, set_policy};
+pub(crate) use preemption::wants_to_preempt;
 pub(crate) use preemption::{carry_out, look};
-pub use preemption::{preempt, preempt_if_requested, wants_to_preempt, yield_now};
+pub use preemption::{preempt, preempt_if_requested, yield_now};
 pub use rw_lock::{ReadGuard, RwLock, WriteGuard};
 pub use sched::{ParkMode, WakeMask};
 pub use sleep::{Interruption, sleep_until};

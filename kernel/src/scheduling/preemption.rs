@@ -5,7 +5,7 @@ use arch::events::Ipi;
 use arch::{interrupts, preempt as hold};
 use sched::{Leave, Resched};
 
-use super::cpus::{cpu, this_cpu};
+use super::cpus::{Cpu, cpu, this_cpu};
 use super::late::release_late;
 use super::switch::schedule;
 
@@ -52,10 +52,10 @@ pub fn preempt() {
     }
 }
 
-/// Whether [`preempt_if_requested`] has something to do on this CPU. Interrupts are off.
+/// Whether [`preempt_if_requested`] has something to do on this CPU, which is `here`. Interrupts are off.
 #[inline]
-pub fn wants_to_preempt() -> bool {
-    hold::requested() || this_cpu().late.is_waiting()
+pub(crate) fn wants_to_preempt(here: &Cpu) -> bool {
+    hold::requested() || here.late.is_waiting()
 }
 
 /// Gives way if that is asked for, and frees ended threads. For the thread loop, before it enters user mode.

@@ -28,11 +28,10 @@ use super::exit;
 use super::faults;
 use super::status::ExitStatus;
 use super::thread::Thread;
-use crate::cpu;
 use crate::errno::Result;
 use crate::memory::user::UserPtr;
 use crate::rseq;
-use crate::scheduling;
+use crate::scheduling::{self, Cpu, wants_to_preempt};
 use crate::signal::deliver::{Ending, Interrupted, deliver};
 use crate::syscall::{Caller, dispatch, restarts};
 
@@ -90,12 +89,14 @@ fn live(thread: &Arc<Thread>, mut context: UserContext) -> ControlFlow<Ending, I
     let mut interrupted = None;
     loop {
         interrupts::mask();
-        if has_business(thread) || interrupted.is_some() {
+        let mut here = scheduling::this_cpu_part();
+        if has_business(thread, here) || interrupted.is_some() {
             prepare_for_user_mode(thread, &mut context, &mut interrupted)?;
+            here = scheduling::this_cpu_part();
         }
-        cpu::enter_user_mode();
+        here.usage.enter_user_mode();
         let exit = enter_user(&mut context);
-        cpu::leave_user_mode();
+        scheduling::this_cpu_part().usage.leave_user_mode();
         match exit.decode() {
             Exit::Syscall => {
                 interrupts::enable();
@@ -142,10 +143,10 @@ fn system_call(thread: &Arc<Thread>, context: &mut UserContext) -> Option<Interr
     }
 }
 
-/// Whether there may be something to do before the thread enters user mode. Interrupts are off.
+/// Whether there may be something to do before the thread enters user mode, on the CPU `here`. Interrupts are off.
 #[inline(always)]
-fn has_business(thread: &Thread) -> bool {
-    thread.has_pending_signal() || !thread.chores().is_empty() || scheduling::wants_to_preempt()
+fn has_business(thread: &Thread, here: &Cpu) -> bool {
+    thread.has_pending_signal() || !thread.chores().is_empty() || wants_to_preempt(here)
 }
 
 /// The common exit. Called and returns with interrupts off, and returns with nothing left to do. Not part of the loop, as most
@@ -163,7 +164,7 @@ fn prepare_for_user_mode(
             must_deliver |= thread.restores_mask();
             behind = rseq::is_due(thread);
         }
-        if !must_deliver && behind.is_none() && !scheduling::wants_to_preempt() {
+        if !must_deliver && behind.is_none() && !wants_to_preempt(scheduling::this_cpu_part()) {
             return ControlFlow::Continue(());
         }
         interrupts::enable();

@@ -44,6 +44,7 @@ impl Competition {
     }
 
     /// A task comes in because of `event`, and waits.
+    #[inline(never)]
     pub(super) fn join(&mut self, task: &TaskView, event: Event) {
         let entity = self.timeline.place(*task, event);
         self.timeline.join(&entity);
@@ -76,6 +77,12 @@ impl Competition {
             }
             self.admit(place);
         }
+        self.next_of_several(admissions)
+    }
+
+    /// As [`next`](Self::next), where somebody is known to be eligible.
+    #[inline(never)]
+    fn next_of_several(&mut self, admissions: &mut u64) -> Option<u32> {
         while self.somebody_has_become_eligible()
             && let Some((_, place)) = self.ahead.pop()
         {
