@@ -19,10 +19,10 @@ use arch::thread::KernelStack;
 use mm::AddressSpace;
 
 use super::id::Pid;
+use super::name::Name;
 use super::process::Process;
 use super::status::{CoreFile, ExitStatus};
 use super::table;
-use super::thread::Name;
 use crate::coredump::gather;
 use crate::log_error;
 use crate::signal::{Signal, send};

@@ -9,8 +9,9 @@ use super::credentials::Credentials;
 use super::id::{Pid, Tid};
 use super::image::Image;
 use super::limits::{INFINITY, Limits};
+use super::name::Name;
 use super::process::{Process, ProcessParts};
-use super::thread::{Inherited, Name, Thread, ThreadParts};
+use super::thread::{Inherited, Thread, ThreadParts};
 use crate::scheduling::ThreadCore;
 use crate::signal::{Actions, ProcessSignals, SharedActions, ThreadSignals};
 

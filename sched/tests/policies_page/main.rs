@@ -115,14 +115,11 @@ fn policies_below(directory: &Path) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn a_policy_is_a_file_of_at_most_200_lines() {
-    /// Files that are longer still.
-    const TOO_LONG: [&str; 1] = ["eevdf/mod.rs"];
     let files = policies_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/policy"));
     assert!(files.len() >= POLICIES.len(), "there are only {} files of policies", files.len());
     for (path, text) in files {
         let lines = text.lines().count();
-        let is_excused = TOO_LONG.iter().any(|end| path.ends_with(end));
-        assert!(lines <= 200 || is_excused, "{} has {lines} lines", path.display());
+        assert!(lines <= 200, "{} has {lines} lines", path.display());
     }
 }
 
