@@ -16,5 +16,5 @@ pub(crate) use load::start as start_load_averages;
 pub use load::{LOAD_SHIFT, load_averages};
 pub use report::{blocked_count, context_switches, cpu_times, forks, running_count};
 pub(crate) use timer_check::{name_silent_timers, try_timer};
-pub(crate) use usage::Spent;
 pub use usage::{CpuTimes, Usage};
+pub(crate) use usage::{Spent, not_negative};

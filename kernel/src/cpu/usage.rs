@@ -74,7 +74,7 @@ pub(crate) struct Spent {
 impl Spent {
     /// The difference; nothing where a clock that is behind another CPU's makes it negative.
     fn since(self, earlier: Self) -> Self {
-        let span = |now: u64, then: u64| now.wrapping_sub(then).cast_signed().max(0) as u64;
+        let span = |now: u64, then: u64| not_negative(now.wrapping_sub(then));
         Self { user: span(self.user, earlier.user), system: span(self.system, earlier.system) }
     }
 }
@@ -199,7 +199,7 @@ impl Usage {
         self.user_before.store(user, Ordering::Relaxed);
         self.system_before.store(system, Ordering::Relaxed);
         if self.is_nice.load(Ordering::Relaxed) {
-            add(&self.nice, left.user);
+            add(&self.nice, not_negative(left.user));
         }
         self.is_nice.store(is_nice, Ordering::Relaxed);
         left
@@ -217,9 +217,9 @@ impl Usage {
     #[must_use]
     pub fn times(&self) -> CpuTimes {
         let Reading { spent, before, is_nice, nice } = self.read(&clock::stamp_in_order);
-        let user = spent[Mode::User as usize];
+        let user = not_negative(spent[Mode::User as usize]);
         let nice = if is_nice { nice + user.saturating_sub(before.user) } else { nice };
-        let time = |mode: Mode| clock::span_of(spent[mode as usize]);
+        let time = |mode: Mode| clock::span_of(not_negative(spent[mode as usize]));
         CpuTimes {
             user: clock::span_of(user.saturating_sub(nice)),
             nice: clock::span_of(nice),
@@ -242,7 +242,7 @@ impl Usage {
             };
             // Read while the mode lasts, so it is past the mode's beginning.
             let spent = &mut reading.spent[mode as usize];
-            *spent = spent.wrapping_add(now());
+            *spent = not_negative(spent.wrapping_add(now()));
             // Pairs with the fence in `change`.
             fence(Ordering::Acquire);
             if state & CHANGING == 0 && self.state.load(Ordering::Relaxed) == state {
@@ -251,6 +251,12 @@ impl Usage {
             arch::relax();
         }
     }
+}
+
+/// A number of ticks that was reckoned from readings of the counter. These may be out of order by a few ticks within a CPU, as
+/// reading it waits for nothing, and between CPUs by what their counters differ.
+pub(crate) const fn not_negative(ticks: u64) -> u64 {
+    if ticks.cast_signed() < 0 { 0 } else { ticks }
 }
 
 fn mode_of(state: u64) -> Mode {

@@ -9,7 +9,7 @@
 use arch::cpu::CpuId;
 use arch::sync::atomic::{AtomicU16, AtomicU64, Ordering, fence};
 
-use crate::cpu::Spent;
+use crate::cpu::{Spent, not_negative};
 
 /// In [`CpuClock::cpu`]: on none.
 const NOWHERE: u16 = u16::MAX;
@@ -51,7 +51,7 @@ impl CpuClock {
         let spent = hand_over();
         // Only this CPU writes, so a load and a store replace the locked addition.
         let charge = |sum: &AtomicU64, ticks: u64| {
-            sum.store(sum.load(Ordering::Relaxed) + ticks, Ordering::Relaxed);
+            sum.store(sum.load(Ordering::Relaxed).wrapping_add(ticks), Ordering::Relaxed);
         };
         charge(&self.user, spent.user);
         charge(&self.system, spent.system);
@@ -66,9 +66,12 @@ impl CpuClock {
             let cpu = self.cpu.load(Ordering::Acquire);
             let here =
                 if cpu == NOWHERE { Spent::default() } else { spent_on(CpuId::new(cpu.into())) };
+            let total = |before: &AtomicU64, here| {
+                not_negative(before.load(Ordering::Relaxed).wrapping_add(here))
+            };
             let spent = Spent {
-                user: self.user.load(Ordering::Relaxed) + here.user,
-                system: self.system.load(Ordering::Relaxed) + here.system,
+                user: total(&self.user, here.user),
+                system: total(&self.system, here.system),
             };
             // Pairs with the fence in `stop`.
             fence(Ordering::Acquire);
