@@ -60,7 +60,7 @@ pub struct TaskCore {
 
     // Written by anyone who may change the task's parameters, and then published by `Scheduler::refresh`.
     affinity: AtomicCpuMask,
-    /// The one CPU in `affinity`, or [`NOT_PINNED`]. Written after it.
+    /// The one CPU in `affinity`, or [`NOT_PINNED`]. Taken back before it changes, and written after.
     only: AtomicU16,
     parameters: AtomicU32,
     slice_ns: AtomicU64,
@@ -291,6 +291,9 @@ impl TaskCore {
     }
 
     pub(crate) fn set_affinity(&self, affinity: &CpuMask) {
+        // While the set changes, nothing is said: who is woken meanwhile, perhaps by an interrupt of the CPU that is here, would be
+        // sent to where it may not run, again and again.
+        self.only.store(NOT_PINNED, Ordering::SeqCst);
         self.affinity.store(affinity, Ordering::SeqCst);
         let only = affinity.lowest().filter(|&cpu| affinity.is_only(cpu));
         let number = only.map_or(NOT_PINNED, |cpu| cpu.index() as u16);

@@ -285,17 +285,22 @@ impl<T: Schedulable> RunQueue<T> {
     }
 
     /// Lets the policy know how far the running task has come before it places `newcomer`: who ran alone was not charged
-    /// since it began to, and would seem to have run ahead of the newcomer when it is. Not for the little that a task runs
-    /// between two that it wakes.
+    /// since it began to, and would seem to have run ahead of the newcomer when it is.
     fn catch_up(&mut self, newcomer: &TaskCore, now: Nanos) {
         if self.current.class == Class::Fair
             && let Some(current) = &self.current.task
             && current.task().id() != newcomer.id()
-            && current.task().started_at().saturating_add(CLOSE) < now
+            && current.task().started_at().saturating_add(self.tolerance()) < now
         {
             // If its turn is over, that shows in the queue's deadline.
             let _ = self.charge(now);
         }
+    }
+
+    /// How much the running task may have run without being charged when another is placed. While more wait, none: they would
+    /// pay for what two that wake each other gain by it.
+    fn tolerance(&self) -> Nanos {
+        if self.queued() == 0 { CLOSE } else { Nanos::ZERO }
     }
 
     /// Whether a preempted round-robin task has used up its turn.
