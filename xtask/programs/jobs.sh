@@ -1,10 +1,14 @@
 # Jobs of bash: wait -n, wait -p, stopped jobs, fg and bg, %specifications, disown, kill of a job's group.
+state() { until [ "$(sed 's/.*) //; s/ .*//' /proc/$1/stat 2>/dev/null)" = "$2" ]; do sleep 0.01; done; }
+# Ends with status $2 once something came through $1 and the script waits: of a job that ends earlier, and is not the last one
+# begun, bash may have cleaned up at the next command, and wait -n would not know it.
+leave() { read -r _ < $1; state $$ S; exit $2; }
 mkfifo a b c
-( read -r _ < a; exit 3 ) &
+( leave a 3 ) &
 first=$!
-( read -r _ < b; exit 4 ) &
+( leave b 4 ) &
 second=$!
-( read -r _ < c; exit 5 ) &
+( leave c 5 ) &
 echo > b
 wait -n -p which
 echo "wait -n: $? of the second: $(( which == second ))"
@@ -21,7 +25,6 @@ echo "none left: $?"
 rm a b c
 
 set -m
-state() { until [ "$(sed 's/.*) //; s/ .*//' /proc/$1/stat 2>/dev/null)" = "$2" ]; do sleep 0.01; done; }
 sleep 1000 &
 job=$!
 state $job S

@@ -251,8 +251,9 @@ fn urgency_is_lent_along_a_chain() {
     let [first, second, stage, finished] = [0, 4, 8, 12].map(|offset| page.word(offset));
     let only_cpu = 1_u64 << (cpus - 1);
     let pinned = move |priority: i32| {
-        ok!(SYS_sched_setaffinity, 0, 8, &only_cpu);
+        // Before it goes to that CPU: an ordinary process has to wait there for what the loop leaves over.
         become_fifo(priority);
+        ok!(SYS_sched_setaffinity, 0, 8, &only_cpu);
     };
     // Others keep off that CPU.
     ok!(SYS_sched_setaffinity, 0, 8, &1_u64);

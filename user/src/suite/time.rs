@@ -92,8 +92,11 @@ fn clocks_agree() {
         let slack = 1_000_000_000 + after / 100;
         assert!(other > before - slack && other < after + slack, "{before} {other} {after}");
     }
-    let difference = now(CLOCK_REALTIME) - now(CLOCK_REALTIME_COARSE);
-    assert!((0..1_000_000_000).contains(&difference), "{difference}");
+    let before = now(CLOCK_REALTIME);
+    let coarse = now(CLOCK_REALTIME_COARSE);
+    let after = now(CLOCK_REALTIME);
+    // Much may happen between two looks.
+    assert!(coarse > before - 1_000_000_000 && coarse <= after, "{before} {coarse} {after}");
     assert!(now(CLOCK_BOOTTIME) >= now(CLOCK_MONOTONIC_COARSE));
 }
 
