@@ -75,8 +75,9 @@ pub fn stamp_in_order() -> u64 {
 /// What the counter would say if it agreed with the clock.
 #[cold]
 fn stamp_by_hpet() -> u64 {
-    let frequency = u128::from(FREQUENCY.load(Ordering::Relaxed));
-    let ticks = u128::from(now_by_hpet().0) * frequency / u128::from(SECOND);
+    let rate = u128::from(RATE.load(Ordering::Relaxed)).max(1);
+    // Rounded up, so that `time_of` has the same time again.
+    let ticks = (u128::from(now_by_hpet().0) << 32).div_ceil(rate);
     BASE.load(Ordering::Relaxed).wrapping_add(ticks as u64)
 }
 
@@ -84,7 +85,7 @@ fn stamp_by_hpet() -> u64 {
 #[must_use]
 #[inline]
 pub fn time_of(stamp: u64) -> Nanos {
-    span_of(stamp.wrapping_sub(BASE.load(Ordering::Relaxed)))
+    span_of(stamp.saturating_sub(BASE.load(Ordering::Relaxed)))
 }
 
 /// How long `ticks` last.

@@ -22,7 +22,7 @@ pub(super) const INITIAL: u32 = NOT_REQUESTED;
 
 /// Forbids preemption on this CPU until the matching [`enable`]. Nests.
 pub fn disable() {
-    // SAFETY: one instruction on this CPU's own counter. Not `nomem`: accesses must not move ahead of it.
+    // SAFETY: one instruction on this CPU's own word. Not `nomem`: accesses must not move ahead of it.
     unsafe {
         asm!("inc dword ptr gs:[{}]", const offset_of!(CpuArea, preempt), options(nostack));
     }

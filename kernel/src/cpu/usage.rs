@@ -89,9 +89,9 @@ pub struct Usage {
     /// What it had spent when the running thread came.
     user_before: AtomicU64,
     system_before: AtomicU64,
-    /// The running thread had a positive nice value when it came.
+    /// The running thread has a positive nice value.
     is_nice: AtomicBool,
-    /// What such threads had spent in user mode when they went.
+    /// What such threads spent in user mode; while one runs, less what the sum for user mode stood at when it began to.
     nice: AtomicU64,
 }
 
@@ -198,11 +198,27 @@ impl Usage {
         };
         self.user_before.store(user, Ordering::Relaxed);
         self.system_before.store(system, Ordering::Relaxed);
-        if self.is_nice.load(Ordering::Relaxed) {
-            add(&self.nice, not_negative(left.user));
-        }
-        self.is_nice.store(is_nice, Ordering::Relaxed);
+        self.follow_nice(is_nice, user);
         left
+    }
+
+    /// The running thread goes on, perhaps with another nice value.
+    pub(crate) fn stay(&self, thread: &Thread) {
+        let is_nice = thread.scheduling.task.is_nice();
+        if is_nice != self.is_nice.load(Ordering::Relaxed) {
+            let mode = self.mode();
+            let user = self.spent[Mode::User as usize].load(Ordering::Relaxed);
+            self.change(mode, mode, || self.follow_nice(is_nice, user));
+        }
+    }
+
+    /// From now on, when `user` has been spent in user mode, the running thread is nice or is not.
+    #[inline]
+    fn follow_nice(&self, is_nice: bool, user: u64) {
+        if is_nice != self.is_nice.load(Ordering::Relaxed) {
+            add(&self.nice, if is_nice { 0_u64.wrapping_sub(user) } else { user });
+            self.is_nice.store(is_nice, Ordering::Relaxed);
+        }
     }
 
     /// What the running thread has spent here so far. For any CPU; see `CpuClock` for which thread that is.
@@ -216,9 +232,9 @@ impl Usage {
     /// The account up to now, for any CPU to read.
     #[must_use]
     pub fn times(&self) -> CpuTimes {
-        let Reading { spent, before, is_nice, nice } = self.read(&clock::stamp_in_order);
+        let Reading { spent, is_nice, nice, .. } = self.read(&clock::stamp_in_order);
         let user = not_negative(spent[Mode::User as usize]);
-        let nice = if is_nice { nice + user.saturating_sub(before.user) } else { nice };
+        let nice = if is_nice { not_negative(nice.wrapping_add(user)) } else { nice };
         let time = |mode: Mode| clock::span_of(not_negative(spent[mode as usize]));
         CpuTimes {
             user: clock::span_of(user.saturating_sub(nice)),
@@ -240,7 +256,7 @@ impl Usage {
                 is_nice: self.is_nice.load(Ordering::Relaxed),
                 nice: load(&self.nice),
             };
-            // Read while the mode lasts, so it is past the mode's beginning.
+            // Read after the mode was seen to run.
             let spent = &mut reading.spent[mode as usize];
             *spent = not_negative(spent.wrapping_add(now()));
             // Pairs with the fence in `change`.
@@ -309,6 +325,20 @@ mod tests {
         usage.turn(Mode::User, Mode::System, 145);
         let left = usage.change(Mode::System, Mode::System, || usage.hand_over(false, 145));
         assert_eq!((left, usage.read(&|| 145).nice), (Spent { user: 3, system: 2 }, 3));
+    }
+
+    #[test]
+    fn what_a_thread_spends_before_it_becomes_nice_is_not_nice() {
+        let usage = running();
+        usage.turn(Mode::System, Mode::User, 115);
+        usage.turn(Mode::User, Mode::System, 135);
+        let user = usage.read(&|| 136).spent[Mode::User as usize];
+        usage.change(Mode::System, Mode::System, || usage.follow_nice(true, user));
+        usage.turn(Mode::System, Mode::User, 140);
+        usage.turn(Mode::User, Mode::System, 147);
+        usage.change(Mode::System, Mode::System, || usage.follow_nice(false, user + 7));
+        let reading = usage.read(&|| 150);
+        assert_eq!((reading.nice, reading.is_nice), (7, false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a pipe holds: up to `capacity` slots of one page each, filled in order.
 //!
-//! Slots instead of one ring, for three reasons: memory is taken only while there are bytes; a write of at most
+//! Slots instead of one ring, for three reasons: memory is taken only while there are bytes, but for one page; a write of at most
 //! `PIPE_BUF` (one page) goes into one slot or not at all, which makes it atomic; and packets (O_DIRECT) and tee(2)
 //! need boundaries. The arithmetic is Linux's: a pipe is writable while a slot is free, and the odd bytes of a write
 //! are merged into the last slot if they fit there.

@@ -72,6 +72,7 @@ fn switch_away(leave: Leave) {
     let (this, stamp) = (this_cpu(), clock::stamp_in_order());
     let now = clock::time_of(stamp);
     let Switched::To(switch) = this.scheduler.begin_switch(this.queue, now, leave) else {
+        this.usage.stay(&task::current());
         look();
         return;
     };

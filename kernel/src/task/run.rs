@@ -10,7 +10,8 @@
 //!   arch::enter_user ── Syscall, PageFault, Exception, Interrupt ─▶ handle
 //! ```
 //!
-//! Because every way to user mode passes the common exit, signals are delivered on every return to user mode.
+//! The exit begins with a look whether there is anything to do, which is all that most ways need. Because every way to user mode
+//! passes that look, signals are delivered on every return to user mode.
 //! Between its last look and the entry, interrupts are off: who makes a signal pending after the look sends an
 //! interrupt that ends user mode at once.
 
