@@ -177,11 +177,13 @@ fn area_shows_the_cpu() {
 fn area_follows_the_thread_from_cpu_to_cpu() {
     needs_cpus(2);
     let cpus = cpus();
-    let (tid, done) = (AtomicU32::new(0), AtomicBool::new(false));
+    let (tid, shown) = (AtomicU32::new(0), AtomicU32::new(UNINITIALIZED));
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let area = Area::new();
             area.register();
+            pin(0, cpus[0]);
             tid.store(ok!(SYS_gettid) as u32, SeqCst);
             while !done.load(SeqCst) {
                 let (before, mut now) = (area.cpu_id.load(SeqCst), 0_u32);
@@ -189,12 +191,16 @@ fn area_follows_the_thread_from_cpu_to_cpu() {
                 let after = area.cpu_id.load(SeqCst);
                 // Whoever was moved in between is told so.
                 assert!(before != after || now == after, "{before} {now} {after}");
+                shown.store(after, SeqCst);
             }
             area.unregister();
         });
         until("the thread has its area", || tid.load(SeqCst) != 0);
         for round in 0..100 {
-            pin(tid.load(SeqCst) as usize, cpus[round % cpus.len()]);
+            let cpu = cpus[round % cpus.len()];
+            pin(tid.load(SeqCst) as usize, cpu);
+            // Once between two looks at the most: moved there and back, the thread would see nothing of it.
+            until("the area shows the CPU", || shown.load(SeqCst) as usize == cpu);
         }
         done.store(true, SeqCst);
     });
