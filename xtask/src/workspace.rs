@@ -2,9 +2,13 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+
+/// How often somebody who waits looks whether a process has ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The top level of the workspace.
 #[must_use]
@@ -55,6 +59,25 @@ pub fn check(command: &mut Command, purpose: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until a process ends; kills it, and returns nothing, if that takes longer than `limit`.
+///
+/// # Errors
+/// If it cannot be waited for or killed.
+pub fn wait_within(process: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() >= limit {
+            process.kill()?;
+            process.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}
+
 /// Finds a program: a path is taken as it is, a bare name is looked up in `PATH`.
 #[must_use]
 pub fn find_program(name: impl AsRef<Path>) -> Option<PathBuf> {
@@ -75,6 +98,15 @@ mod tests {
         assert!(find_program("sh").is_some());
         assert!(find_program("/no/such/program").is_none());
         assert!(find_program("no-such-program-anywhere").is_none());
+    }
+
+    #[test]
+    fn what_takes_too_long_is_killed() {
+        let mut quick = Command::new("sh").args(["-c", "exit 3"]).spawn().unwrap();
+        let status = wait_within(&mut quick, Duration::from_secs(60)).unwrap();
+        assert_eq!(status.unwrap().code(), Some(3));
+        let mut endless = Command::new("sh").args(["-c", "kill -STOP $$"]).spawn().unwrap();
+        assert!(wait_within(&mut endless, Duration::from_millis(50)).unwrap().is_none());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use walkdir::{DirEntry, WalkDir};
@@ -109,20 +109,14 @@ impl Scratch {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // The program itself and not cargo, so that nothing is left behind when it is stopped.
         let mut run = command.spawn()?;
-        let start = Instant::now();
-        while start.elapsed() < patience {
-            if let Some(status) = run.try_wait()? {
-                let output = run.wait_with_output()?;
-                if !String::from_utf8_lossy(&output.stdout).contains("running 1 test") {
-                    bail!("there is no test {}::{}", killer.program, killer.test);
-                }
-                return Ok(if status.success() { Verdict::Passed } else { Verdict::Failed });
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let Some(status) = workspace::wait_within(&mut run, patience)? else {
+            return Ok(Verdict::Hung);
+        };
+        let output = run.wait_with_output()?;
+        if !String::from_utf8_lossy(&output.stdout).contains("running 1 test") {
+            bail!("there is no test {}::{}", killer.program, killer.test);
         }
-        run.kill()?;
-        run.wait()?;
-        Ok(Verdict::Hung)
+        Ok(if status.success() { Verdict::Passed } else { Verdict::Failed })
     }
 
     /// Compiles the test program and says where it is.

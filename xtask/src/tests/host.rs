@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::TorturePlan;
 use super::counts::Counts;
-use super::logged;
+use super::{logged, on_host};
 use crate::progress::Stage;
 use crate::{rootfs, workspace};
 
@@ -57,7 +57,7 @@ pub fn suite() -> anyhow::Result<Counts> {
         return Ok(Counts::one_skipped());
     }
     let log = logged::log_path("suite-on-linux")?;
-    let mut command = Command::new(rootfs::user_program("suite")?);
+    let mut command = on_host::command(rootfs::user_program("suite")?);
     let directory = tempfile::tempdir()?;
     command.current_dir(directory.path());
     let mut counts = None;

@@ -8,6 +8,7 @@ mod debugger;
 mod guest;
 mod host;
 mod logged;
+mod on_host;
 mod panic;
 mod policies;
 mod programs;

@@ -3,12 +3,14 @@
 //! On the host they run on a terminal of their own, in the guest at the console's prompt, so that shells
 //! have job control on both sides. Then bash gets the console, and a person's keys stop, continue and end its jobs.
 
-use std::process::{Command, Stdio};
+use std::io::{Read, Seek};
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use super::counts::Counts;
-use super::logged;
+use super::{logged, on_host};
 use crate::console::Console;
 use crate::options::MachineOptions;
 use crate::progress::Stage;
@@ -27,6 +29,9 @@ const COMMANDS: [(&str, &str); 7] = [
     ("the crate nix", "@/nixsignals"),
     ("siglongjmp out of SIGSEGV", "@/longjmp"),
 ];
+
+/// How long one of them may take on the host. In the guest its silence is limited.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A bash whose prompt is that of the session, and which leaves the editing of lines to the terminal.
 const INTERACTIVE: &str = "PS1='ske''in$ ' @/bash --norc --noprofile --noediting -i";
@@ -48,7 +53,7 @@ pub fn test(machine: &MachineOptions, boot: &Boot, processors: &[u32]) -> anyhow
     let mut expected = Vec::new();
     for (name, command) in COMMANDS {
         stage.note(name);
-        let printed = on_host(&prepared, command);
+        let printed = printed_on_host(&prepared, command);
         report(&stage, name, &printed);
         counts += Counts::one(&printed);
         expected.push(printed.ok());
@@ -72,19 +77,25 @@ fn report<T>(stage: &Stage, name: &str, result: &anyhow::Result<T>) {
 }
 
 /// What a command prints on a terminal of the host.
-fn on_host(prepared: &Programs, command: &str) -> anyhow::Result<String> {
+fn printed_on_host(prepared: &Programs, command: &str) -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;
     let path = [prepared.tools.display().to_string(), "/usr/bin:/bin".to_owned()].join(":");
     let command = command.replace('@', &prepared.directory.display().to_string());
-    let mut terminal = Command::new(
+    let mut terminal = on_host::command(
         workspace::find_program("script")
             .context("there is no program `script` (Debian and Ubuntu: bsdutils)")?,
     );
     terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
     terminal.current_dir(directory.path()).env("PATH", path).stdin(Stdio::null());
-    let output = terminal.output()?;
-    let printed = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    ensure!(output.status.success(), "{} after printing {printed:?}", output.status);
+    let mut output = tempfile::tempfile()?;
+    let mut process = terminal.stdout(output.try_clone()?).spawn()?;
+    let status = workspace::wait_within(&mut process, LIMIT)?;
+    output.rewind()?;
+    let mut bytes = Vec::new();
+    output.read_to_end(&mut bytes)?;
+    let printed = String::from_utf8_lossy(&bytes).replace('\r', "");
+    let status = status.with_context(|| format!("it hung after printing {printed:?}"))?;
+    ensure!(status.success(), "{status} after printing {printed:?}");
     ensure!(!printed.is_empty(), "it printed nothing");
     Ok(printed)
 }
