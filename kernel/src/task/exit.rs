@@ -176,8 +176,8 @@ fn say_goodbye(process: &Arc<Process>, status: ExitStatus) {
     let kin = family.rw(&process.kinship);
     kin.exit = Some(status);
     kin.usage = usage;
-    let remains = notify::ended(process, status, &family);
     process.announce_end();
+    let remains = notify::ended(process, status, &family);
     match remains {
         Remains::Zombie => drop(family),
         Remains::Nothing => release(process, family),

@@ -7,12 +7,20 @@ use super::super::pseudo::Output;
 use super::process::{thread_count, usage};
 use super::subject::{Scope, Task};
 use crate::errno::Result;
+use crate::scheduling::ThreadState;
 use crate::signal::{Handler, SignalSet};
 use crate::task::{Credentials, Ids, family};
 
 /// The letter of the state; `Z` for a zombie.
 pub fn state_letter(task: &Task) -> char {
-    task.live_thread().map_or('Z', |thread| thread.scheduling.state().letter())
+    match task.live_thread() {
+        // The parent is told of a stop before the last thread sleeps, and may look at once.
+        Ok(_) if task.process.signals().stop.is_stopped() => ThreadState::Stopped.letter(),
+        Ok(thread) => thread.scheduling.state().letter(),
+        // The last thread has left, and still takes the process apart.
+        Err(_) if !task.process.has_ended() => ThreadState::Running.letter(),
+        Err(_) => 'Z',
+    }
 }
 
 fn state_name(letter: char) -> &'static str {

@@ -158,7 +158,7 @@ pub(in crate::signal) fn timer_settime(
     let new = from_words(value.read()?, 1)?;
     let absolute = flags as u32 & abi::TIMER_ABSTIME != 0;
     let process = caller.thread.process();
-    let old = process.timers.with_posix(id, |timer| {
+    let old = process.timers.with_settled_posix(id, |timer| {
         timer.catch_up(process);
         let clock = &timer.alarm().clock;
         let at = match (new.value, absolute, clock) {

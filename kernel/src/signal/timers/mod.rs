@@ -9,7 +9,7 @@
 //! real time and SIGALRM, whoever sent that; while SIGALRM is ignored, as on Linux, that timer stands still.
 //!
 //! Lock: one per process, rank `PROCESS`, interrupts off: timers fire in interrupt handlers. Signals are sent after it
-//! was released.
+//! was released. An alarm is marked meanwhile ([`Armed::is_ringing`]), and who sets or deletes it waits: no signal of its past comes afterwards.
 
 mod alarm;
 pub(super) mod calls;
@@ -18,7 +18,7 @@ mod posix;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 
-use arch::sync::{Irq, Rank, SpinLock};
+use arch::sync::{Irq, Rank, SpinGuard, SpinLock};
 use arch::time::Nanos;
 
 pub(super) use alarm::{Alarm, AlarmClock, Setting};
@@ -61,6 +61,9 @@ impl Interval {
     }
 }
 
+/// What getitimer(2) shows of a timer that sends its signal at this moment, as on Linux: it has not rung yet.
+const ABOUT_TO_RING: Nanos = Nanos::from_micros(1);
+
 /// What a kernel timer takes, with the closure that it calls, roughly.
 const KERNEL_TIMER_BYTES: usize = 256;
 
@@ -92,9 +95,20 @@ struct State {
 struct Armed {
     alarm: Alarm,
     timer: Timer,
+    /// How many signals of it are being sent, without the lock: several if one is delivered before its sender notes that.
+    ringing: u32,
 }
 
 impl Armed {
+    fn new(clock: AlarmClock, timer: Timer) -> Self {
+        Self { alarm: Alarm::new(clock), timer, ringing: 0 }
+    }
+
+    /// Whether its signal is being sent.
+    fn is_ringing(&self) -> bool {
+        self.ringing > 0
+    }
+
     /// Sets the kernel's timer to when the alarm can ring next.
     fn schedule(&self, process: &Process) {
         match self.alarm.earliest(process) {
@@ -125,11 +139,10 @@ impl Timers {
 
     /// Sets an interval timer and returns what was left of it.
     pub(super) fn set_interval(&self, process: &Process, which: Interval, new: Setting) -> Setting {
-        let fresh = Armed {
-            alarm: Alarm::new(which.clock()),
-            timer: self.kernel_timer(Which::Interval(which)),
-        };
-        let mut guard = self.state.lock();
+        let fresh = Armed::new(which.clock(), self.kernel_timer(Which::Interval(which)));
+        let mut guard = self.settled(|state| {
+            state.intervals[which as usize].as_ref().is_some_and(Armed::is_ringing)
+        });
         let state = &mut *guard;
         let armed = state.intervals[which as usize].get_or_insert(fresh);
         let mut former = armed.alarm.setting(process);
@@ -144,12 +157,26 @@ impl Timers {
     /// What is left of an interval timer.
     pub(super) fn interval(&self, process: &Process, which: Interval) -> Setting {
         let state = self.state.lock();
-        let armed = state.intervals[which as usize].as_ref();
-        let mut setting = armed.map_or(Setting::DISARMED, |armed| armed.alarm.setting(process));
-        if which == Interval::Real && state.awaits_delivery {
+        let Some(armed) = &state.intervals[which as usize] else { return Setting::DISARMED };
+        let mut setting = armed.alarm.setting(process);
+        if armed.is_ringing() {
+            setting.value = ABOUT_TO_RING;
+        } else if which == Interval::Real && state.awaits_delivery {
             setting.value = Nanos::ZERO;
         }
         setting
+    }
+
+    /// The state, once no alarm that `is_ringing` looks at sends its signal. It does so in an interrupt handler, which is soon over.
+    fn settled(&self, is_ringing: impl Fn(&State) -> bool) -> SpinGuard<'_, State, Irq> {
+        loop {
+            let state = self.state.lock();
+            if !is_ringing(&state) {
+                return state;
+            }
+            drop(state);
+            core::hint::spin_loop();
+        }
     }
 
     /// SIGALRM is being delivered: if the interval timer of real time has rung, it goes on.
@@ -168,10 +195,7 @@ impl Timers {
     pub(crate) fn watch_cpu_limit(&self) {
         let Some(process) = self.process.upgrade() else { return };
         let soft = process.limit(Resource::Cpu);
-        let fresh = Armed {
-            alarm: Alarm::new(AlarmClock::ProcessCpu),
-            timer: self.kernel_timer(Which::CpuLimit),
-        };
+        let fresh = Armed::new(AlarmClock::ProcessCpu, self.kernel_timer(Which::CpuLimit));
         let mut state = self.state.lock();
         let armed = state.cpu_limit.get_or_insert(fresh);
         armed
@@ -187,6 +211,7 @@ impl Timers {
             Which::Interval(interval) => {
                 let Some(armed) = &mut state.intervals[interval as usize] else { return };
                 let rings = armed.alarm.is_due(process);
+                armed.ringing += u32::from(rings);
                 if rings && interval == Interval::Real && armed.alarm.repeats() {
                     state.awaits_delivery = true;
                 } else {
@@ -196,6 +221,9 @@ impl Timers {
                 drop(state);
                 if rings {
                     send::from_kernel(process, interval.signal());
+                    if let Some(armed) = &mut self.state.lock().intervals[interval as usize] {
+                        armed.ringing -= 1;
+                    }
                 }
             }
             Which::CpuLimit => {
@@ -211,19 +239,11 @@ impl Timers {
                 let Some(timer) = state.posix.get_mut(&id) else { return };
                 let Some(signal) = timer.expire(process) else { return };
                 drop(state);
-                let sent = signal.send(process);
-                if !sent {
-                    self.rearm_unsent(process, id);
+                let will_be_delivered = signal.send(process);
+                if let Some(timer) = self.state.lock().posix.get_mut(&id) {
+                    timer.sent(process, will_be_delivered);
                 }
             }
-        }
-    }
-
-    /// The signal of a POSIX timer was discarded, or lost its information: nobody will deliver it, so the timer goes on now.
-    fn rearm_unsent(&self, process: &Process, id: i32) {
-        let mut state = self.state.lock();
-        if let Some(timer) = state.posix.get_mut(&id) {
-            timer.go_on(process);
         }
     }
 
@@ -239,7 +259,7 @@ impl Timers {
             state.next_id = id.checked_add(1).ok_or(Errno::EAGAIN)?;
             id
         };
-        let armed = Armed { alarm: Alarm::new(clock), timer: self.kernel_timer(Which::Posix(id)) };
+        let armed = Armed::new(clock, self.kernel_timer(Which::Posix(id)));
         let timer = PosixTimer::new(id, armed, target, allowance);
         self.state.lock().posix.insert(id, timer);
         Ok(id)
@@ -258,14 +278,25 @@ impl Timers {
         self.state.lock().posix.get_mut(&id).map(act).ok_or(Errno::EINVAL)
     }
 
+    /// As [`with_posix`](Self::with_posix), for what forgets the timer's past.
+    fn with_settled_posix<R>(&self, id: i32, act: impl FnOnce(&mut PosixTimer) -> R) -> Result<R> {
+        self.settled_posix(id).posix.get_mut(&id).map(act).ok_or(Errno::EINVAL)
+    }
+
+    fn settled_posix(&self, id: i32) -> SpinGuard<'_, State, Irq> {
+        self.settled(|state| state.posix.get(&id).is_some_and(PosixTimer::is_ringing))
+    }
+
     fn delete_one(&self, id: i32) -> Result<()> {
-        let timer = self.state.lock().posix.remove(&id);
+        let timer = self.settled_posix(id).posix.remove(&id);
         timer.map(drop).ok_or(Errno::EINVAL)
     }
 
     /// Deletes the POSIX timers: execve(2).
     pub(crate) fn delete_posix(&self) {
-        let former = core::mem::take(&mut self.state.lock().posix);
+        let mut state = self.settled(|state| state.posix.values().any(PosixTimer::is_ringing));
+        let former = core::mem::take(&mut state.posix);
+        drop(state);
         drop(former);
     }
 

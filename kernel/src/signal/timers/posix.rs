@@ -133,7 +133,22 @@ impl PosixTimer {
             return None;
         }
         self.is_pending = true;
+        self.armed.ringing += 1;
         Some(DueSignal { target: self.target.clone(), timer: self.id })
+    }
+
+    /// Whether its signal is being sent at this moment.
+    pub(super) fn is_ringing(&self) -> bool {
+        self.armed.is_ringing()
+    }
+
+    /// The signal that [`expire`](Self::expire) returned was sent. If nobody will deliver it, as it was discarded or lost its
+    /// information, the timer goes on now.
+    pub(super) fn sent(&mut self, process: &Process, will_be_delivered: bool) {
+        self.armed.ringing -= 1;
+        if !will_be_delivered {
+            self.go_on(process);
+        }
     }
 
     /// Its signal is being delivered: counts what it missed meanwhile and goes on.
@@ -149,7 +164,7 @@ impl PosixTimer {
 
     /// Goes on although the signal was not sent; not at once, so that an ignored signal with a short interval costs
     /// little.
-    pub(super) fn go_on(&mut self, process: &Process) {
+    fn go_on(&mut self, process: &Process) {
         const PAUSE: Nanos = Nanos::from_millis(1);
         self.is_pending = false;
         let _rung = self.armed.alarm.ring(process);
