@@ -188,6 +188,25 @@ impl PendingSignals {
         self.queues.iter_mut().filter(flushed).for_each(|queue| queue.occurrences.clear());
     }
 
+    /// Forgets every occurrence that a POSIX timer sent: execve(2) deletes the timers.
+    pub fn flush_timers(&mut self) {
+        let is_timers = |occurrence: &Occurrence| occurrence.info.timer_id().is_some();
+        let mut flushed = SignalSet::EMPTY;
+        if let Some((signal, _)) = self.first.take_if(|(_, first)| is_timers(first)) {
+            flushed.insert(signal);
+        }
+        for queue in &mut self.queues {
+            let before = queue.occurrences.len();
+            queue.occurrences.retain(|occurrence| !is_timers(occurrence));
+            if queue.occurrences.len() < before {
+                flushed.insert(queue.signal);
+            }
+        }
+        let has_first = |signal| self.first.as_ref().is_some_and(|(first, _)| *first == signal);
+        let gone = flushed.iter().filter(|&s| !has_first(s) && !self.has_queued(s)).collect();
+        self.set = self.set.difference(gone);
+    }
+
     fn queue(&mut self, signal: Signal) -> Result<&mut VecDeque<Occurrence>> {
         let place = match self.queues.iter().position(|queue| queue.signal == signal) {
             Some(place) => place,
@@ -247,6 +266,23 @@ mod tests {
         pending.add_without_info(Signal::SIGTERM);
         assert_eq!(pending.take(Signal::SIGTERM).sender(), 0);
         assert!(pending.set().is_empty());
+    }
+
+    #[test]
+    fn what_timers_sent_can_be_forgotten() {
+        let (one, two, three) = (real_time(34), real_time(35), real_time(36));
+        let mut pending = PendingSignals::default();
+        pending.add(one, &SignalInfo::timer(one, 0, 7), Charge::Nobody).expect("memory");
+        pending.add(one, &info(one, 1), Charge::Nobody).expect("memory");
+        pending.add(two, &info(two, 2), Charge::Nobody).expect("memory");
+        pending.add(two, &SignalInfo::timer(two, 1, 7), Charge::Nobody).expect("memory");
+        pending.add(three, &SignalInfo::timer(three, 2, 7), Charge::Nobody).expect("memory");
+        pending.add_without_info(Signal::SIGUSR1);
+        pending.flush_timers();
+        assert_eq!(pending.set(), SignalSet::of(&[one, two, Signal::SIGUSR1]));
+        assert_eq!(pending.take(one).sender(), 1);
+        assert_eq!(pending.take(two).sender(), 2);
+        assert_eq!(pending.set(), SignalSet::of(&[Signal::SIGUSR1]));
     }
 
     proptest! {

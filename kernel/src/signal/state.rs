@@ -216,6 +216,12 @@ impl ProcessSignals {
         duty::is_dying(self, thread)
     }
 
+    /// execve(2) has deleted the POSIX timers: what they sent to `thread`, the only one, or its process, goes as well.
+    pub fn flush_timers(&mut self, thread: &Thread) {
+        self.pending.flush_timers();
+        self.of_mut(thread).pending.flush_timers();
+    }
+
     /// Brings the thread's attention in line with the state. A thread that finds nothing to do calls this for itself.
     pub(super) fn refresh(&self, thread: &Thread) {
         duty::refresh(self, thread);

@@ -121,6 +121,7 @@ fn reset_signals(thread: &Thread) {
     let mut actions = Actions::clone(&state.actions.snapshot());
     actions.reset_for_exec();
     let former = core::mem::replace(&mut state.actions, SharedActions::new(Arc::new(actions)));
+    state.flush_timers(thread);
     let own = state.of_mut(thread);
     own.stack = AlternateStack::default();
     own.fault = crate::signal::frame::build::FaultRecord::default();
