@@ -2,7 +2,7 @@
 //!
 //! The rounds of a pass boot the two kernels in turn, so that a machine that gets slower meanwhile
 //! hits both alike: the ratio is taken within each round, and the middle one counts. The spread is
-//! what the rounds differ by, together with the deviation of the samples within a boot.
+//! what the rounds differ by, or what the samples within a boot differ by if that is more.
 
 use std::collections::BTreeMap;
 
@@ -179,8 +179,8 @@ impl Ratio {
             }
             let ratio = ours.median / theirs.median;
             ratios.push(if ours.is_rate() { 1.0 / ratio } else { ratio });
-            let part = |figures: &Figures| figures.deviation / figures.median;
-            deviation = deviation.max(part(ours).hypot(part(theirs)));
+            deviation = deviation
+                .max(own_spread(subject.pass, ours).hypot(own_spread(subject.pass, theirs)));
         }
         ratios.sort_by(f64::total_cmp);
         let (&first, &last) = (ratios.first()?, ratios.last()?);
@@ -188,6 +188,17 @@ impl Ratio {
         let rounds = ((last - value) / value).max((value - first) / value);
         Some(Self { value, spread: rounds.max(deviation) })
     }
+}
+
+/// How far the median of a boot may be away from the truth, as a part of it. What disturbs a measurement of time makes it longer, and may last
+/// for a whole boot: of that only the fastest sample tells. Counts are not disturbed; their samples deviate by themselves.
+fn own_spread(pass: Pass, figures: &Figures) -> f64 {
+    let above_fastest = match pass {
+        Pass::Time if figures.is_rate() => figures.maximum - figures.median,
+        Pass::Time => figures.median - figures.minimum,
+        Pass::Instructions => 0.0,
+    };
+    above_fastest.max(figures.deviation) / figures.median
 }
 
 /// The figures with the middle one of the medians.
@@ -222,6 +233,20 @@ mod tests {
         assert!((ratio.spread - 1.0 / 11.0).abs() < 1e-9, "{}", ratio.spread);
         assert!(!ratio.is_slower() && !ratio.is_within_spread());
         assert_eq!(rows[0].linux.figures().unwrap().median, 100.0);
+    }
+
+    #[test]
+    fn a_boot_that_was_disturbed_all_along_says_so() {
+        let disturbed = Figures { minimum: 300.0, deviation: 10.0, ..Figures::single("ns", 600.0) };
+        let spread = |pass: Pass| {
+            let mut results = Results::default();
+            let subject = || Subject { pass, ..subject("a", "") };
+            results.add(subject(), Kernel::Linux, 0, time(600.0));
+            results.add(subject(), Kernel::Skein, 0, Answer::Figures(disturbed.clone()));
+            results.rows(pass)[0].ratio.unwrap().spread
+        };
+        assert!((spread(Pass::Time) - 0.5).abs() < 1e-9);
+        assert!((spread(Pass::Instructions) - 1.0 / 60.0).abs() < 1e-9);
     }
 
     #[test]

@@ -44,19 +44,34 @@ pub fn table(rows: &[Row]) -> String {
 pub fn reasons(rows: &[Row]) -> Vec<String> {
     let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
     for row in rows {
-        for (kernel, side) in [("Linux", &row.linux), ("Skein", &row.skein)] {
-            if let Side::Unsupported(reason) = side {
-                let reason = format!("{kernel}: {reason}");
-                let name = format!("{} {}", row.subject.case, row.subject.parameter);
-                let name = name.trim().to_owned();
-                match reasons.iter_mut().find(|(known, _)| *known == reason) {
-                    Some((_, names)) => names.push(name),
-                    None => reasons.push((reason, vec![name])),
-                }
+        for reason in reasons_of(row) {
+            let name = format!("{} {}", row.subject.case, row.subject.parameter);
+            let name = name.trim().to_owned();
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                // A row of another pass may have the same name.
+                Some((_, names)) if names.contains(&name) => {}
+                Some((_, names)) => names.push(name),
+                None => reasons.push((reason, vec![name])),
             }
         }
     }
     reasons.into_iter().map(|(reason, names)| format!("{reason}: {}", names.join(", "))).collect()
+}
+
+/// Why a row lacks the figures of which kernel.
+fn reasons_of(row: &Row) -> Vec<String> {
+    match (&row.linux, &row.skein) {
+        (Side::Unsupported(linux), Side::Unsupported(skein)) if linux == skein => {
+            vec![format!("both: {linux}")]
+        }
+        sides => [("Linux", sides.0), ("Skein", sides.1)]
+            .into_iter()
+            .filter_map(|(kernel, side)| match side {
+                Side::Unsupported(reason) => Some(format!("{kernel}: {reason}")),
+                _ => None,
+            })
+            .collect(),
+    }
 }
 
 /// The mark of a row: nothing where Skein is faster.
@@ -165,6 +180,10 @@ mod tests {
         assert_eq!(mark(&rows[1]), EVEN);
         assert_eq!(mark(&rows[2]), "");
         assert_eq!(reasons(&rows), ["Skein: ENOSYS: fork_call 1 MiB"]);
+        let mut neither = row(5.0, Side::Unsupported("ENOSYS".into()), None);
+        neither.linux = neither.skein.clone();
+        let twice = [neither.clone(), neither];
+        assert_eq!(reasons(&twice), ["both: ENOSYS: fork_call 1 MiB"]);
         let text = table(&rows);
         assert_eq!(text.matches("fork_call").count(), 1);
         assert!(text.contains("±10 %") && text.contains("unsupported"));
