@@ -9,10 +9,12 @@ pid=$ADDER_PID
 exec {ADDER[1]}>&-
 wait $pid
 echo "its status: $?"
-coproc { read -r line; echo "heard $line"; }
+# It stays until it has been heard: of a coprocess that has ended bash forgets the descriptors.
+coproc { read -r line; echo "heard $line"; read -r line; }
 echo hello >&"${COPROC[1]}"
 read -r answer <&"${COPROC[0]}"
 echo "$answer"
+echo enough >&"${COPROC[1]}"
 wait
 coproc DEAF { exec <&-; echo ready; sleep 1000; }
 read -r word <&"${DEAF[0]}"

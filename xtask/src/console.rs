@@ -242,10 +242,13 @@ mod tests {
     #[test]
     fn the_end_of_a_run_and_a_silent_guest_are_errors_with_last_words() {
         let (mut console, mut guest) = console();
-        console.silence_limit = Duration::from_millis(20);
-        guest.write_all(b"stuck here").unwrap();
+        guest.write_all(b"up, stuck here").unwrap();
+        // The limit is that of a guest that has begun to talk.
+        console.wait_for("up, ").unwrap();
+        let usual = std::mem::replace(&mut console.silence_limit, Duration::from_millis(20));
         let error = console.wait_for("prompt").unwrap_err().to_string();
         assert!(error.contains("hangs") && error.contains("stuck here"), "{error}");
+        console.silence_limit = usual;
         drop(guest);
         let error = console.wait_for("prompt").unwrap_err().to_string();
         assert!(error.contains("ended"), "{error}");

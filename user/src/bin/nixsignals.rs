@@ -97,8 +97,11 @@ fn threads() -> Result<(), Box<dyn Error>> {
 
 fn alarms() -> Result<(), Box<dyn Error>> {
     install(Signal::SIGALRM, SigHandler::Handler(remember))?;
+    // Blocked but while it waits: a handler that ran before would leave nothing to wait for.
+    let former = SigSet::from(Signal::SIGALRM).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     println!("alarm before: {:?}", alarm::set(1));
-    pause();
+    former.suspend()?;
+    former.thread_set_mask()?;
     println!("caught {}", Signal::try_from(LAST.load(Ordering::SeqCst))?);
     println!("alarm left: {:?}", alarm::cancel());
     Ok(())

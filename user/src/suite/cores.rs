@@ -200,12 +200,12 @@ fn every_thread_is_there() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static READY: AtomicU32 = AtomicU32::new(0);
     fn marked(marker: u64, sleeps: bool) {
-        READY.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: loops with a mark in a register, asleep or not.
+        // SAFETY: counts itself with its mark in a register, and loops with that, asleep or not.
         unsafe {
-            asm!("2:", "mov r15, {marker}", "test {sleeps}, {sleeps}", "jz 3f",
-                "mov eax, 34", "syscall", "3:", "jmp 2b",
-                marker = in(reg) marker, sleeps = in(reg) u64::from(sleeps), options(noreturn));
+            asm!("lock inc dword ptr [{ready}]", "2:", "test {sleeps}, {sleeps}", "jz 2b",
+                "mov eax, 34", "syscall", "jmp 2b",
+                ready = in(reg) READY.as_ptr(), sleeps = in(reg) u64::from(sleeps),
+                in("r15") marker, options(noreturn));
         }
     }
     let core = dumped(|| {

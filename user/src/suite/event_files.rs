@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use libc::{EFD_NONBLOCK, EFD_SEMAPHORE, POLLIN, POLLOUT, TFD_NONBLOCK, TFD_TIMER_ABSTIME};
 
 use super::events::poll_one;
-use super::support::{child, nap};
+use super::support::{child, nap, pipe, read_all};
 use crate::{fails, ok, sys};
 
 super::area!("event_files":
@@ -115,9 +115,15 @@ fn timerfd_settings() {
 }
 
 fn wait_for_pidfd() {
-    let child = child(|| nap(15));
+    let (read_end, write_end) = pipe(0);
+    let child = child(|| {
+        ok!(SYS_close, write_end);
+        read_all(read_end);
+    });
     let fd = ok!(SYS_pidfd_open, child.pid(), 0);
     assert_eq!(poll_one(fd as i32, POLLIN, 0), 0);
+    // The child lives until the pipe ends.
+    ok!(SYS_close, write_end);
     assert_eq!(poll_one(fd as i32, POLLIN, -1) & POLLIN, POLLIN);
     child.success();
     fails!(ESRCH: SYS_pidfd_send_signal, fd, 0, 0, 0);

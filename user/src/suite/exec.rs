@@ -7,8 +7,8 @@ use libc::{AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::elf::Image;
 use super::support::{
-    Mapping, PAGE, Status, block, caught, child, exec, exec_helper, helper_output, ignore, nap,
-    needs_root, own_program, pipe, read_all, read_text, record, set_of, vector,
+    Child, Mapping, PAGE, Status, block, caught, child, exec, exec_helper, helper_output, ignore,
+    nap, needs_root, own_program, pipe, read_all, read_text, record, set_of, vector,
 };
 use crate::sys::Errno;
 use crate::{fails, ok, sys};
@@ -191,15 +191,38 @@ fn ids_stay_across_exec() {
     assert_eq!(output, format!("{pid} {pid}\n{pid} {}\n", ok!(SYS_getsid, 0)));
 }
 
-fn name_becomes_the_files() {
-    let program = Image::with_code(vec![0xeb, 0xfe]).save("endless-loop-of-a-program");
+/// A program that writes one byte and runs for ever.
+fn endless_program(name: &str) -> CString {
+    let code = vec![
+        0xb8, 1, 0, 0, 0, // mov eax, SYS_write
+        0xbf, 1, 0, 0, 0, // mov edi, 1
+        0x48, 0x89, 0xe6, // mov rsi, rsp
+        0xba, 1, 0, 0, 0, // mov edx, 1
+        0x0f, 0x05, // syscall
+        0xeb, 0xfe, // a jump to itself
+    ];
+    Image::with_code(code).save(name)
+}
+
+/// A child that does `prepare` and becomes an [`endless_program`], which runs when this returns: the byte says so. That a
+/// descriptor was closed would not, as execve has more to do then.
+#[track_caller]
+fn run_endless(program: &CStr, prepare: impl FnOnce()) -> Child {
     let (read_end, write_end) = pipe(O_CLOEXEC);
     let child = child(|| {
-        exec(&program, &[c"other"], &[]).unwrap();
+        prepare();
+        ok!(SYS_dup2, write_end, 1);
+        exec(program, &[c"other"], &[]).unwrap();
     });
     ok!(SYS_close, write_end);
-    // The other end closes on exec.
-    assert_eq!(read_all(read_end), b"");
+    assert_eq!(ok!(SYS_read, read_end, &mut [0_u8; 1], 1), 1);
+    ok!(SYS_close, read_end);
+    child
+}
+
+fn name_becomes_the_files() {
+    let program = endless_program("endless-loop-of-a-program");
+    let child = run_endless(&program, || {});
     let comm = read_text(&format!("/proc/{}/comm", child.pid()));
     let cmdline = read_text(&format!("/proc/{}/cmdline", child.pid()));
     child.finish();
@@ -233,16 +256,11 @@ fn execveat_by_descriptor() {
 }
 
 fn text_file_busy_for_writers() {
-    let program = Image::with_code(vec![0xeb, 0xfe]).save("program");
+    let program = endless_program("program");
     let writer = ok!(SYS_open, program.as_c_str(), libc::O_WRONLY);
     assert_eq!(try_exec(&program), Err(Errno::ETXTBSY));
     ok!(SYS_close, writer);
-    let (read_end, write_end) = pipe(O_CLOEXEC);
-    let child = child(|| {
-        try_exec(&program).unwrap();
-    });
-    ok!(SYS_close, write_end);
-    read_all(read_end);
+    let child = run_endless(&program, || {});
     fails!(ETXTBSY: SYS_open, program.as_c_str(), libc::O_WRONLY);
     child.finish();
     ok!(SYS_open, program.as_c_str(), libc::O_WRONLY);
@@ -290,17 +308,12 @@ fn exec_ends_other_threads() {
 }
 
 fn exec_drops_memory_mappings() {
-    let (read_end, write_end) = pipe(O_CLOEXEC);
-    let program = Image::with_code(vec![0xeb, 0xfe]).save("program");
-    let child = child(|| {
+    let child = run_endless(&endless_program("program"), || {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
         let mapping = Mapping::new(0x1234_5000, PAGE, libc::PROT_READ, flags, -1, 0).unwrap();
         std::mem::forget(mapping);
         assert!(read_text("/proc/self/maps").contains("12345000-12346000"));
-        try_exec(&program).unwrap();
     });
-    ok!(SYS_close, write_end);
-    read_all(read_end);
     let maps = read_text(&format!("/proc/{}/maps", child.pid()));
     child.finish();
     assert!(!maps.contains("12345000"), "{maps}");

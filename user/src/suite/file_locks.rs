@@ -3,7 +3,7 @@
 use libc::{F_GETLK, F_SETLK, F_SETLKW, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, O_RDONLY, SEEK_SET};
 
 use super::files::{file_with, open};
-use super::support::{child, in_child, nap, pipe, read_text, until};
+use super::support::{child, in_child, nap, pipe, until_sleeping};
 use crate::{fails, ok};
 
 super::area!("file_locks":
@@ -101,8 +101,7 @@ fn record_lock_deadlock() {
         ok!(SYS_fcntl, fd, F_SETLKW, &range(libc::F_WRLCK, 0, 1));
     });
     ok!(SYS_read, read_end, &mut [0_u8; 1], 1);
-    let path = format!("/proc/{}/stat", child.pid());
-    until("the child waited", || read_text(&path).contains(") S "));
+    until_sleeping(child.pid());
     fails!(EDEADLK: SYS_fcntl, fd, F_SETLKW, &range(libc::F_WRLCK, 1, 1));
     ok!(SYS_fcntl, fd, F_SETLK, &range(libc::F_UNLCK, 0, 1));
     child.success();

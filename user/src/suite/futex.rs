@@ -9,7 +9,10 @@ use libc::{
     timespec,
 };
 
-use super::support::{Child, Mapping, PAGE, Status, caught, child, nap, read_text, record, until};
+use super::support::{
+    Child, Mapping, PAGE, Status, caught, child, nap, record, until, until_sleeping,
+    until_thread_sleeps,
+};
 use crate::sys::{Errno, SysResult};
 use crate::{fails, ok, sys};
 
@@ -56,7 +59,7 @@ fn with_waiters(
         .map(|&bitset| {
             let (sender, receiver) = std::sync::mpsc::channel();
             let handle = std::thread::spawn(move || {
-                sender.send(ok!(SYS_gettid)).unwrap();
+                sender.send(ok!(SYS_gettid) as u32).unwrap();
                 let mut limit = timespec { tv_sec: 0, tv_nsec: 0 };
                 if operation & 0x7f == FUTEX_WAIT_BITSET {
                     ok!(SYS_clock_gettime, CLOCK_MONOTONIC, &mut limit);
@@ -64,19 +67,12 @@ fn with_waiters(
                 limit.tv_sec += 60;
                 sys!(SYS_futex, word, operation, 0, &limit, 0, bitset)
             });
-            let tid = receiver.recv().unwrap();
-            until("the thread slept", || is_asleep(tid));
+            until_thread_sleeps(receiver.recv().unwrap());
             handle
         })
         .collect();
     act();
     handles.into_iter().map(|handle| handle.join().unwrap()).collect()
-}
-
-/// Whether a thread of this process sleeps in the kernel.
-fn is_asleep(tid: usize) -> bool {
-    let stat = read_text(&format!("/proc/self/task/{tid}/stat"));
-    stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
 }
 
 fn word(value: u32) -> &'static AtomicU32 {
@@ -159,10 +155,7 @@ fn wake_across_processes(ours: &AtomicU32, theirs: &AtomicU32) {
             }
         }
     });
-    until("the child slept", || {
-        let stat = read_text(&format!("/proc/{}/stat", child.pid()));
-        stat.contains(") S ")
-    });
+    until_sleeping(child.pid());
     ours.store(1, SeqCst);
     assert_eq!(ok!(SYS_futex, ours, FUTEX_WAKE, 1), 1);
     child.success();
@@ -238,7 +231,7 @@ fn wake_op_computes_and_wakes() {
 fn pester(tid: usize) -> std::thread::JoinHandle<()> {
     let pid = ok!(SYS_getpid);
     std::thread::spawn(move || {
-        until("the other thread slept", || is_asleep(tid));
+        until_thread_sleeps(tid as u32);
         ok!(SYS_tgkill, pid, tid, libc::SIGUSR1);
     })
 }

@@ -21,6 +21,7 @@ pub(super) fn run(name: &str, arguments: &[String]) -> ExitCode {
         "auxv" => print_auxv(),
         "membarrier" => super::membarrier::helper(),
         "rseq" => super::rseq::helper(arguments),
+        "timers" => super::signal_races::helper(),
         "core" => super::core_pipes::helper(arguments),
         "exit" => {
             return ExitCode::from(

@@ -8,7 +8,7 @@ use libc::{
     FUTEX_WAIT_REQUEUE_PI, FUTEX_WAITERS, timespec,
 };
 
-use super::support::{Mapping, child, nap, needs_root, read_text, until};
+use super::support::{Mapping, child, nap, needs_root, until, until_sleeping, until_thread_sleeps};
 use crate::sys::{Errno, SysResult};
 use crate::{fails, ok, sys};
 
@@ -43,17 +43,6 @@ fn unlock(word: &AtomicU32) -> SysResult {
 #[track_caller]
 fn until_contended(word: &AtomicU32) {
     until("somebody waits for the lock", || word.load(SeqCst) & FUTEX_WAITERS != 0);
-}
-
-/// Waits until a thread sleeps in the kernel.
-#[track_caller]
-fn until_asleep(tid: u32) {
-    until("the thread sleeps", || {
-        let own = std::path::PathBuf::from(format!("/proc/self/task/{tid}"));
-        let place = if own.exists() { own } else { format!("/proc/{tid}").into() };
-        let stat = read_text(&place.join("stat").to_string_lossy());
-        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
-    });
 }
 
 fn the_word_names_the_owner() {
@@ -116,7 +105,7 @@ fn a_ring_of_waiters_is_a_deadlock() {
             assert_eq!(unlock(&second), Ok(0));
         });
         until_contended(&first);
-        until_asleep(second.load(SeqCst) & FUTEX_TID_MASK);
+        until_thread_sleeps(second.load(SeqCst) & FUTEX_TID_MASK);
         assert_eq!(lock(&second), Err(Errno::EDEADLK));
         assert_eq!(unlock(&first), Ok(0));
     });
@@ -159,7 +148,7 @@ fn a_dead_owner_leaves_its_lock() {
         assert_eq!(lock(word), Ok(0));
         page.word(4).store(1, SeqCst);
         until_contended(word);
-        until_asleep(page.word(8).load(SeqCst));
+        until_sleeping(page.word(8).load(SeqCst) as i32);
     });
     until("it has the lock", || page.word(4).load(SeqCst) == 1);
     page.word(8).store(tid(), SeqCst);
@@ -198,7 +187,7 @@ fn requeued_waiters_get_the_lock_in_turn() {
                 served.fetch_add(1, SeqCst);
                 assert_eq!(unlock(word), Ok(0));
             });
-            until_asleep(receiver.recv().unwrap());
+            until_thread_sleeps(receiver.recv().unwrap());
         }
         assert_eq!(lock(word), Ok(0));
         condition.store(1, SeqCst);
@@ -232,7 +221,7 @@ fn waiters_are_served_by_priority() {
             });
             let waiter = receiver.recv().unwrap();
             until_contended(word);
-            until_asleep(waiter);
+            until_thread_sleeps(waiter);
         }
         assert_eq!(unlock(word), Ok(0));
     });

@@ -11,7 +11,7 @@ use libc::{
 };
 
 use super::support::{
-    Child, Mapping, Status, child, exit_now, install, nap, pipe, read_text, set_of, until, wait_for,
+    Child, Mapping, Status, child, exit_now, install, nap, pipe, set_of, state_of, until, wait_for,
 };
 use super::tty;
 use crate::sys::{Errno, SysResult};
@@ -75,8 +75,7 @@ extern "C" fn handler(_signal: i32) {
 
 /// Whether process `pid` sleeps, or has ended.
 fn rests(pid: i32) -> bool {
-    let stat = read_text(&format!("/proc/{pid}/stat"));
-    stat.contains(") S ") || stat.contains(") Z ")
+    matches!(state_of(pid), 'S' | 'Z')
 }
 
 /// Checks that `call`, which waits for something that never comes, is of this class.
@@ -113,8 +112,7 @@ fn check(name: &str, class: Class, call: impl Fn() -> SysResult) {
 /// Whether the child's call still waits.
 fn fate_of(waiting: Child) -> Fate {
     nap(1);
-    let has_ended = read_text(&format!("/proc/{}/stat", waiting.pid())).contains(") Z ");
-    if has_ended {
+    if state_of(waiting.pid()) == 'Z' {
         assert_eq!(waiting.status(), Status::Exited(Errno::EINTR as i32));
         Fate::Fails
     } else {

@@ -248,14 +248,14 @@ fn clone_stores_ids_on_both_sides() {
 }
 
 fn clear_child_tid_is_zeroed_and_woken() {
-    let shared = Mapping::shared(1);
+    let shared: &'static Mapping = Box::leak(Box::new(Mapping::shared(1)));
     let word = shared.word(0);
     word.store(1, Ordering::SeqCst);
     let child = clone_with(0, || {
         ok!(SYS_set_tid_address, shared.address());
         // The kernel clears the word only for someone who may look: in a process with other users of its memory.
-        std::thread::spawn(|| {
-            nap(5);
+        std::thread::spawn(move || {
+            until("the word is cleared", || word.load(Ordering::SeqCst) == 0);
             exit_now(0);
         });
         ok!(SYS_exit, 0);

@@ -2,7 +2,7 @@
 
 use libc::{ITIMER_REAL, SIGALRM};
 
-use super::support::{block, default_action, ignore, nap, set_of};
+use super::support::{allowed_cpus, block, default_action, ignore, nap, pin, set_of};
 use crate::{ok, sys};
 
 super::area!("real_time_timer":
@@ -11,6 +11,7 @@ super::area!("real_time_timer":
     it_goes_on_when_a_like_signal_is_taken,
     it_stands_still_where_its_signal_is_ignored,
     it_rings_once_without_an_interval,
+    nothing_rings_after_it_was_disarmed,
 );
 
 /// Sets interval and first time, in microseconds.
@@ -98,4 +99,23 @@ fn it_rings_once_without_an_interval() {
     assert!(take());
     nap(5);
     assert_eq!((left(), is_pending()), ((0, 0), false));
+}
+
+/// Disarmed while it rings on another processor: its signal comes before that call returns, or not at all.
+fn nothing_rings_after_it_was_disarmed() {
+    block(&[SIGALRM]);
+    let cpus = allowed_cpus();
+    let mut delay = 50;
+    for round in 0..2000 {
+        pin(0, cpus[round % cpus.len()]);
+        set(0, delay);
+        pin(0, cpus[(round + 1) % cpus.len()]);
+        set(0, 0);
+        let rang = is_pending();
+        std::thread::yield_now();
+        assert!(rang || !is_pending(), "round {round}, {delay} us");
+        assert_eq!(take(), rang);
+        // So both come at about the same time.
+        delay = if rang { delay + 1 } else { delay.max(2) - 1 };
+    }
 }

@@ -2,7 +2,9 @@
 
 use libc::{SA_RESTART, SIGUSR1};
 
-use super::support::{Child, caught, child, ignore, nap, pipe, read_text, record, until, wait_for};
+use super::support::{
+    Child, caught, child, ignore, interrupter, nap, pipe, record, until_sleeping, wait_for,
+};
 use crate::sys::Errno;
 use crate::{fails, ok, sys};
 
@@ -18,12 +20,9 @@ super::area!("restarts":
     ignored_signal_does_not_interrupt,
 );
 
-/// A child that sends SIGUSR1 here once this process sleeps, and then does `afterwards`.
+/// A child that sends SIGUSR1 here once this process sleeps, and a moment later does `afterwards`.
 fn pesterer(afterwards: impl FnOnce()) -> Child {
-    let parent = ok!(SYS_getpid);
-    child(move || {
-        until("the parent slept", || read_text(&format!("/proc/{parent}/stat")).contains(") S "));
-        ok!(SYS_kill, parent, SIGUSR1);
+    interrupter(SIGUSR1, || {
         nap(20);
         afterwards();
     })
@@ -122,7 +121,7 @@ fn stop_and_continue_restart_everything() {
         let mut buffer = [0_u8; 1];
         assert_eq!(sys!(SYS_read, read_end, &mut buffer, 1), Ok(1));
     });
-    until("the child slept", || read_text(&format!("/proc/{}/stat", child.pid())).contains(") S "));
+    until_sleeping(child.pid());
     child.kill(libc::SIGSTOP);
     wait_for(child.pid(), libc::WUNTRACED).unwrap();
     child.kill(libc::SIGCONT);

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 
 use super::membarrier::{REGISTER_RSEQ, RSEQ, membarrier};
 use super::support::{
-    Mapping, Status, caught, child, default_action, exit_now, helper_output, install, needs_cpus,
-    record, skip, until,
+    Mapping, Status, allowed_cpus, caught, child, default_action, exit_now, helper_output, install,
+    needs_cpus, pin, record, skip, try_pin, until,
 };
 use crate::sys::SysResult;
 use crate::{ok, sys};
@@ -121,23 +121,6 @@ fn is_abort_address(address: u64) -> bool {
     unsafe { std::ptr::read_unaligned((address - 4) as *const u32) == SIGNATURE }
 }
 
-fn cpus() -> Vec<usize> {
-    let mut mask = [0_u64; 16];
-    ok!(SYS_sched_getaffinity, 0, 128, &mut mask);
-    (0..1024).filter(|cpu| mask[cpu / 64] & 1 << (cpu % 64) != 0).collect()
-}
-
-#[track_caller]
-fn pin(tid: usize, cpu: usize) {
-    assert_eq!(try_pin(tid, cpu), Ok(()));
-}
-
-fn try_pin(tid: usize, cpu: usize) -> Result<(), Errno> {
-    let mut mask = [0_u64; 16];
-    mask[cpu / 64] = 1 << (cpu % 64);
-    crate::sys!(SYS_sched_setaffinity, tid, 128, &mask).map(|_| ())
-}
-
 fn registration_and_its_errors() {
     let (area, other) = (Area::new(), Area::new());
     assert_eq!(area.call(SIZE, UNREGISTER, SIGNATURE), Err(Errno::EINVAL), "none yet");
@@ -166,7 +149,7 @@ fn registration_and_its_errors() {
 fn area_shows_the_cpu() {
     let area = Area::new();
     area.register();
-    for cpu in cpus() {
+    for cpu in allowed_cpus() {
         pin(0, cpu);
         assert_eq!(area.cpu_id.load(SeqCst) as usize, cpu);
         assert_eq!(area.cpu_id_start.load(SeqCst) as usize, cpu);
@@ -176,7 +159,7 @@ fn area_shows_the_cpu() {
 
 fn area_follows_the_thread_from_cpu_to_cpu() {
     needs_cpus(2);
-    let cpus = cpus();
+    let cpus = allowed_cpus();
     let (tid, shown) = (AtomicU32::new(0), AtomicU32::new(UNINITIALIZED));
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -206,13 +189,16 @@ fn area_follows_the_thread_from_cpu_to_cpu() {
     });
 }
 
-static INTERRUPTED_AT: AtomicU64 = AtomicU64::new(0);
+/// A handler's frame has shown an abort address.
+static ABORTED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn note_address(_signal: i32, _info: usize, context: usize) {
     // The instruction pointer is the 17th register of the ucontext's, which start behind 40 bytes.
     // SAFETY: the kernel's own structure.
     let address = unsafe { *((context + 40 + 16 * 8) as *const u64) };
-    INTERRUPTED_AT.store(address, SeqCst);
+    if is_abort_address(address) {
+        ABORTED.store(true, SeqCst);
+    }
 }
 
 /// Has a thread spin in a sequence, and calls `disturb` with its id once it is inside. Returns when the sequence was restarted.
@@ -235,19 +221,18 @@ fn signal_restarts_a_sequence() {
     install(SIGALRM, note_address as *const () as usize, 0);
     let area = Area::new();
     area.register();
-    // A switch may restart the sequence before the signal comes.
+    // Again and again: a switch may restart the sequence before the signal comes, and the signal may come before the sequence.
+    ok!(SYS_setitimer, libc::ITIMER_REAL, &[0_i64, 5000, 0, 5000], 0);
     until("a frame shows the abort address", || {
-        INTERRUPTED_AT.store(0, SeqCst);
-        ok!(SYS_setitimer, libc::ITIMER_REAL, &[0_i64, 0, 0, 5000], 0);
         area.spin(&AtomicBool::new(false));
-        until("the handler has run", || INTERRUPTED_AT.load(SeqCst) != 0);
-        is_abort_address(INTERRUPTED_AT.load(SeqCst))
+        ABORTED.load(SeqCst)
     });
+    ok!(SYS_setitimer, libc::ITIMER_REAL, &[0_i64; 4], 0);
     area.unregister();
 }
 
 fn preemption_restarts_a_sequence() {
-    pin(0, cpus()[0]);
+    pin(0, allowed_cpus()[0]);
     let (page, area) = (Mapping::shared(1), Area::new());
     // Another process wants the same CPU.
     let rival = child(|| {
@@ -266,7 +251,7 @@ fn preemption_restarts_a_sequence() {
 
 fn migration_restarts_a_sequence() {
     needs_cpus(2);
-    let cpus = cpus();
+    let cpus = allowed_cpus();
     disturbed(|tid| {
         for cpu in &cpus {
             match try_pin(tid, *cpu) {
@@ -311,7 +296,7 @@ fn fork_inherits_the_area() {
     child(|| {
         let mut cpu = 0_u32;
         assert_eq!(area.call(SIZE, 0, SIGNATURE), Err(Errno::EBUSY));
-        let last = *cpus().last().unwrap();
+        let last = *allowed_cpus().last().unwrap();
         pin(0, last);
         ok!(SYS_getcpu, &mut cpu, 0, 0);
         assert_eq!((cpu, area.cpu_id.load(SeqCst)), (last as u32, last as u32));

@@ -239,10 +239,12 @@ fn a_smaller_nice_value_gets_more() {
     let hogs = hogs(&page, &[5, -5]);
     let before: Vec<_> = hogs.iter().map(cpu_time).collect();
     let ran = |hog: usize| cpu_time(&hogs[hog]) - before[hog];
-    super::support::until("the first has run for a while", || ran(0) > 0.1);
-    let (little, much) = (ran(0), ran(1));
-    println!("{little:.3} s and {much:.3} s");
-    assert!(much > 2.0 * little, "{much} s and {little} s");
+    // At one moment it may look different, as a host may keep them from running.
+    super::support::until("the first has run for a while, and the second far more", || {
+        let (little, much) = (ran(0), ran(1));
+        little > 0.1 && much > 2.0 * little
+    });
+    println!("{:.3} s and {:.3} s", ran(0), ran(1));
     hogs.into_iter().for_each(Child::finish);
 }
 
@@ -345,12 +347,13 @@ fn a_deadline_thread_runs_no_longer_than_it_reserved() {
     });
     super::support::until("it has its reservation", || page.word(0).load(SeqCst) == 1);
     let (before, started) = (cpu_time(&hog), Instant::now());
-    nap(2000);
-    let share = (cpu_time(&hog) - before) / started.elapsed().as_secs_f64();
+    // Interrupts come late on a busy host, and what was overrun is taken off the next period: in the long run the share is
+    // right. Without a reservation it is near 1 all the time.
+    super::support::until("it has run for a while, as long as it reserved", || {
+        let share = (cpu_time(&hog) - before) / started.elapsed().as_secs_f64();
+        started.elapsed() >= Duration::from_secs(2) && (0.10..0.23).contains(&share)
+    });
     hog.finish();
-    println!("share {share:.3}");
-    // Interrupts come late on a busy host, and what was overrun is taken off the next period.
-    assert!((0.10..0.23).contains(&share), "{share}");
 }
 
 /// A FIFO loop leaves 5 % to a fair one on the same CPU, by default.

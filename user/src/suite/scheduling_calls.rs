@@ -179,8 +179,10 @@ fn renicing_does_not_refill_a_reservation() {
         (ticks(11) + ticks(12)) / 100.0
     };
     let (before, started) = (time(), std::time::Instant::now());
-    super::support::nap(1000);
-    let share = (time() - before) / started.elapsed().as_secs_f64();
+    // In the long run, as interrupts may come late; with refills it would be near 1 all the time.
+    until("it has run for a while, and no longer than it reserved", || {
+        let share = (time() - before) / started.elapsed().as_secs_f64();
+        started.elapsed().as_secs() >= 1 && share < 0.3
+    });
     hog.finish();
-    assert!(share < 0.3, "{share}");
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use libc::{EPOLL_CTL_ADD, EPOLLIN, POLLIN, SIGKILL};
 
-use super::support::{child, nap, pipe, until, wait_for};
+use super::support::{child, nap, pipe, until, until_sleeping, wait_for};
 use crate::{fails, ok};
 
 super::area!("shared_pipes":
@@ -19,9 +19,7 @@ const NOWHERE: usize = 8;
 
 /// Waits until the process `pid` sleeps.
 fn asleep(pid: i32) {
-    until("it sleeps", || {
-        std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") S ")
-    });
+    until_sleeping(pid);
     // It may have slept elsewhere, on its way.
     nap(20);
 }

@@ -3,7 +3,7 @@
 use libc::{SI_QUEUE, SI_USER, SIGUSR1, SIGUSR2, timespec};
 
 use super::signals::{pending, queue_info, raise};
-use super::support::{Child, Info, block, caught, child, nap, record, set_of};
+use super::support::{Info, block, caught, interrupter, record, set_of};
 use crate::{fails, ok};
 
 super::area!("signal_waits":
@@ -15,15 +15,6 @@ super::area!("signal_waits":
     signalfd_reads_signals,
 );
 
-/// Sends `signal` to this process from a child after a moment.
-fn soon(signal: i32) -> Child {
-    let parent = ok!(SYS_getpid);
-    child(move || {
-        nap(15);
-        ok!(SYS_kill, parent, signal);
-    })
-}
-
 fn sigsuspend_swaps_the_mask() {
     record(SIGUSR1, 0);
     block(&[SIGUSR1]);
@@ -33,7 +24,7 @@ fn sigsuspend_swaps_the_mask() {
     let mut mask = 0_u64;
     ok!(SYS_rt_sigprocmask, 0, 0, &mut mask, 8);
     assert_eq!(mask, set_of(&[SIGUSR1]));
-    let sender = soon(SIGUSR1);
+    let sender = interrupter(SIGUSR1, || {});
     fails!(EINTR: SYS_rt_sigsuspend, &0_u64, 8);
     assert_eq!(caught(SIGUSR1), 2);
     sender.success();
@@ -41,7 +32,7 @@ fn sigsuspend_swaps_the_mask() {
 
 fn pause_waits() {
     record(SIGUSR1, libc::SA_RESTART);
-    let sender = soon(SIGUSR1);
+    let sender = interrupter(SIGUSR1, || {});
     fails!(EINTR: SYS_pause);
     assert_eq!(caught(SIGUSR1), 1);
     sender.success();
@@ -54,7 +45,7 @@ fn sigtimedwait_takes_the_signal() {
     ok!(SYS_rt_sigqueueinfo, ok!(SYS_getpid), SIGUSR2, &queue_info(SIGUSR2, 6));
     assert_eq!(ok!(SYS_rt_sigtimedwait, &set, &mut words, 0, 8) as i32, SIGUSR2);
     assert_eq!((Info::decode(&words).code, Info::decode(&words).status), (SI_QUEUE, 6));
-    let sender = soon(SIGUSR1);
+    let sender = interrupter(SIGUSR1, || {});
     assert_eq!(ok!(SYS_rt_sigtimedwait, &set, 0, 0, 8) as i32, SIGUSR1);
     assert_eq!(pending(), 0);
     sender.success();
@@ -69,7 +60,7 @@ fn sigtimedwait_times_out() {
     fails!(EINVAL: SYS_rt_sigtimedwait, &set, 0, &timespec { tv_sec: 0, tv_nsec: -1 }, 8);
     // A signal outside the set interrupts.
     record(SIGUSR2, libc::SA_RESTART);
-    let sender = soon(SIGUSR2);
+    let sender = interrupter(SIGUSR2, || {});
     fails!(EINTR: SYS_rt_sigtimedwait, &set, 0, 0, 8);
     sender.success();
 }

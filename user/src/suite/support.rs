@@ -1,5 +1,6 @@
 //! What the cases share: children, mappings, caught signals, faults, patience.
 
+mod affinity;
 mod child;
 mod fault;
 mod file;
@@ -7,7 +8,8 @@ mod memory;
 mod program;
 mod signal;
 
-pub(super) use child::{Child, Status, child, in_child, wait_for};
+pub(super) use affinity::{allowed_cpus, current_cpu, pin, try_pin};
+pub(super) use child::{Child, Status, child, in_child, interrupter, wait_for};
 pub(super) use fault::{Fault, fault_of, prepare};
 pub(super) use file::{pipe, read_all, read_text, write_text};
 pub(super) use memory::{Mapping, PAGE, peek, poke};
@@ -53,6 +55,33 @@ pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         nap(1);
     }
+}
+
+/// The letter that says what a process does: `S` if it sleeps, `Z` if it has ended (`proc_pid_stat(5)`).
+#[track_caller]
+pub(super) fn state_of(pid: i32) -> char {
+    state_in(&format!("/proc/{pid}/stat"))
+}
+
+/// The state in a `stat` file: it stands behind the name, which may contain anything.
+#[track_caller]
+fn state_in(path: &str) -> char {
+    let stat = read_text(path);
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.unwrap_or_else(|| panic!("no state in {stat}"))
+}
+
+/// Waits until a process sleeps in the kernel.
+#[track_caller]
+pub(super) fn until_sleeping(pid: i32) {
+    until("the process sleeps", || state_of(pid) == 'S');
+}
+
+/// Waits until a thread of this process sleeps in the kernel.
+#[track_caller]
+pub(super) fn until_thread_sleeps(tid: u32) {
+    let path = format!("/proc/self/task/{tid}/stat");
+    until("the thread sleeps", || state_in(&path) == 'S');
 }
 
 /// Sleeps for so many milliseconds.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, OnceLock, RwLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::support::{Status, child, exit_now, in_child, nap, read_text};
+use super::support::{Mapping, Status, child, exit_now, in_child, nap, read_text, until};
 use crate::ok;
 
 super::area!("threads":
@@ -357,20 +357,22 @@ fn tls_base_survives_switches() {
 }
 
 fn main_thread_may_exit_first() {
+    let page: &'static Mapping = Box::leak(Box::new(Mapping::shared(1)));
+    let (lives, go) = (page.word(0), page.word(4));
+    lives.store(1, Ordering::SeqCst);
     let child = child(|| {
-        thread::spawn(|| {
-            nap(20);
+        thread::spawn(move || {
+            until("the other one may end", || go.load(Ordering::SeqCst) == 1);
             exit_now(12);
         });
+        // The kernel clears the word when this thread ends.
+        ok!(SYS_set_tid_address, lives);
         ok!(SYS_exit, 5);
     });
-    let pid = child.pid();
-    nap(5);
-    assert_eq!(
-        ok!(SYS_wait4, pid, 0, libc::WNOHANG, 0),
-        0,
-        "the process lives while a thread does"
-    );
+    until("the first thread has ended", || lives.load(Ordering::SeqCst) == 0);
+    let waited = ok!(SYS_wait4, child.pid(), 0, libc::WNOHANG, 0);
+    assert_eq!(waited, 0, "the process lives while a thread does");
+    go.store(1, Ordering::SeqCst);
     assert_eq!(child.status(), Status::Exited(12));
 }
 

@@ -1,12 +1,15 @@
 //! wait4 and waitid with every option.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use libc::{
     CLD_CONTINUED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, P_ALL, P_PGID, P_PID, SIGCHLD, SIGCONT,
     SIGKILL, SIGSTOP, SIGTERM, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED, WUNTRACED,
 };
 
 use super::support::{
-    Child, Info, Status, caught, child, exit_now, ignore, nap, read_text, record, until, wait_for,
+    Info, Mapping, Status, caught, child, exit_now, ignore, interrupter, nap, record, state_of,
+    until, wait_for,
 };
 use crate::sys::Errno;
 use crate::{fails, ok, sys};
@@ -166,7 +169,7 @@ fn zombie_stays_until_waited_for() {
     let pid = child.pid();
     waitid(P_PID, pid, WEXITED | WNOWAIT);
     ok!(SYS_kill, pid, 0);
-    assert!(read_text(&format!("/proc/{pid}/stat")).contains(") Z "));
+    assert_eq!(state_of(pid), 'Z');
     child.success();
     fails!(ESRCH: SYS_kill, pid, 0);
 }
@@ -222,28 +225,23 @@ fn sibling_threads_may_wait() {
     fails!(ECHILD: SYS_wait4, pid, 0, 0, 0);
 }
 
-/// A child that signals its parent after a while and lives on until killed.
-fn pesterer() -> Child {
-    let parent = ok!(SYS_getpid);
-    child(move || {
-        nap(20);
-        ok!(SYS_kill, parent, libc::SIGUSR1);
-        nap(20);
-        exit_now(6);
-    })
-}
-
 fn wait_is_interrupted_without_restart() {
     record(libc::SIGUSR1, 0);
-    let child = pesterer();
+    let page = Mapping::shared(1);
+    let child = interrupter(libc::SIGUSR1, || {
+        // An end before would be what the call waits for.
+        until("the call has failed", || page.word(0).load(SeqCst) == 1);
+        exit_now(6);
+    });
     fails!(EINTR: SYS_wait4, -1, 0, 0, 0);
+    page.word(0).store(1, SeqCst);
     assert_eq!(caught(libc::SIGUSR1), 1);
     assert_eq!(child.status(), Status::Exited(6));
 }
 
 fn wait_restarts_with_sa_restart() {
     record(libc::SIGUSR1, libc::SA_RESTART);
-    let child = pesterer();
+    let child = interrupter(libc::SIGUSR1, || nap(20));
     assert_eq!(ok!(SYS_wait4, -1, 0, 0, 0) as i32, child.pid());
     assert_eq!(caught(libc::SIGUSR1), 1);
 }

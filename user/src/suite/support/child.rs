@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use super::exit_now;
+use super::{exit_now, until_sleeping};
 use crate::{ok, sys};
 
 /// How a child changed state, decoded from what wait4 stored.
@@ -83,6 +83,17 @@ pub(in crate::suite) fn child(body: impl FnOnce()) -> Child {
 #[track_caller]
 pub(in crate::suite) fn in_child(body: impl FnOnce()) {
     child(body).success();
+}
+
+/// A child that sends `signal` here once this process sleeps, and then does `afterwards`.
+#[track_caller]
+pub(in crate::suite) fn interrupter(signal: i32, afterwards: impl FnOnce()) -> Child {
+    let parent = ok!(SYS_getpid) as i32;
+    child(|| {
+        until_sleeping(parent);
+        ok!(SYS_kill, parent, signal);
+        afterwards();
+    })
 }
 
 impl Child {
