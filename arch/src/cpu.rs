@@ -118,7 +118,8 @@ impl CpuMask {
     /// How many CPUs are in the set.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.iter().map(|word| word.count_ones() as usize).sum()
+        // Most words are empty, and without POPCNT counting takes longer than looking.
+        self.0.iter().filter(|&&word| word != 0).map(|word| word.count_ones() as usize).sum()
     }
 
     /// The CPUs in both sets.
