@@ -216,6 +216,12 @@ impl ProcessSignals {
         duty::is_dying(self, thread)
     }
 
+    /// Whether all threads are stopped, or about to sleep: the parent is told before. Not of a process that ends.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.exit.is_none() && self.stop.is_stopped()
+    }
+
     /// execve(2) has deleted the POSIX timers: what they sent to `thread`, the only one, or its process, goes as well.
     pub fn flush_timers(&mut self, thread: &Thread) {
         self.pending.flush_timers();

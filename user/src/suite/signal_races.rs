@@ -367,7 +367,7 @@ pub(super) fn helper() {
     println!("{there:?} {sent:?}");
 }
 
-/// And so does a signal of theirs that is pending, unlike those of others.
+/// And so do their pending signals.
 fn timers_end_with_exec() {
     let output = helper_output("timers", &[], || {
         block(&[SIGUSR1]);

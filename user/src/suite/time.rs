@@ -40,6 +40,7 @@ super::area!("time":
     posix_timer_arguments,
     uptime_moves_on,
     many_timers_at_once,
+    virtual_timer_counts_cpu_time,
 );
 
 /// The time on `clock`, in nanoseconds.
@@ -265,7 +266,7 @@ fn cpu_clock_of_another_process() {
 }
 
 /// `struct sigevent` of 64 bytes: value, signal, how, thread.
-fn event(signal: i32, how: i32, thread: usize) -> [u64; 8] {
+pub(super) fn event(signal: i32, how: i32, thread: usize) -> [u64; 8] {
     let mut event = [0_u64; 8];
     event[0] = 77;
     event[1] = signal as u64 | (how as u64) << 32;
@@ -274,7 +275,7 @@ fn event(signal: i32, how: i32, thread: usize) -> [u64; 8] {
 }
 
 #[track_caller]
-fn create_timer(event: &[u64; 8]) -> i32 {
+pub(super) fn create_timer(event: &[u64; 8]) -> i32 {
     let mut timer = -1_i32;
     ok!(SYS_timer_create, CLOCK_MONOTONIC, event, &mut timer);
     timer
@@ -381,4 +382,20 @@ fn many_timers_at_once() {
         }
     });
     assert!(start.elapsed() >= Duration::from_millis(3));
+}
+
+fn virtual_timer_counts_cpu_time() {
+    record(libc::SIGVTALRM, 0);
+    record(libc::SIGPROF, 0);
+    let before = now(CLOCK_PROCESS_CPUTIME_ID);
+    ok!(SYS_setitimer, libc::ITIMER_VIRTUAL, &[0_i64, 0, 0, 20_000], 0);
+    ok!(SYS_setitimer, libc::ITIMER_PROF, &[0_i64, 0, 0, 20_000], 0);
+    nap(40);
+    let early = caught(libc::SIGVTALRM);
+    // What a host takes away while it runs counts as its own.
+    let used = now(CLOCK_PROCESS_CPUTIME_ID) - before;
+    assert!(early == 0 || used >= 20_000_000, "sleeping does not count: {used} ns");
+    while caught(libc::SIGVTALRM) == 0 || caught(libc::SIGPROF) == 0 {
+        std::hint::spin_loop();
+    }
 }

@@ -15,7 +15,7 @@ use crate::task::{Credentials, Ids, family};
 pub fn state_letter(task: &Task) -> char {
     match task.live_thread() {
         // The parent is told of a stop before the last thread sleeps, and may look at once.
-        Ok(_) if task.process.signals().stop.is_stopped() => ThreadState::Stopped.letter(),
+        Ok(_) if task.process.signals().is_stopped() => ThreadState::Stopped.letter(),
         Ok(thread) => thread.scheduling.state().letter(),
         // The last thread has left, and still takes the process apart.
         Err(_) if !task.process.has_ended() => ThreadState::Running.letter(),

@@ -9,7 +9,8 @@
 //! real time and SIGALRM, whoever sent that; while SIGALRM is ignored, as on Linux, that timer stands still.
 //!
 //! Lock: one per process, rank `PROCESS`, interrupts off: timers fire in interrupt handlers. Signals are sent after it
-//! was released. An alarm is marked meanwhile ([`Armed::is_ringing`]), and who sets or deletes it waits: no signal of its past comes afterwards.
+//! was released. Interval and POSIX timers are marked meanwhile ([`Armed::is_ringing`]), and who sets or deletes one waits, unless the
+//! process has ended: no signal of its past comes afterwards.
 
 mod alarm;
 pub(super) mod calls;
@@ -160,7 +161,8 @@ impl Timers {
         let Some(armed) = &state.intervals[which as usize] else { return Setting::DISARMED };
         let mut setting = armed.alarm.setting(process);
         if armed.is_ringing() {
-            setting.value = ABOUT_TO_RING;
+            // Unless it goes on already, as its signal was taken at once.
+            setting.value = setting.value.max(ABOUT_TO_RING);
         } else if which == Interval::Real && state.awaits_delivery {
             setting.value = Nanos::ZERO;
         }
@@ -175,7 +177,7 @@ impl Timers {
                 return state;
             }
             drop(state);
-            core::hint::spin_loop();
+            arch::relax();
         }
     }
 
@@ -294,10 +296,14 @@ impl Timers {
 
     /// Deletes the POSIX timers: execve(2).
     pub(crate) fn delete_posix(&self) {
-        let mut state = self.settled(|state| state.posix.values().any(PosixTimer::is_ringing));
-        let former = core::mem::take(&mut state.posix);
-        drop(state);
-        drop(former);
+        while let Some(id) = self.first_posix() {
+            // One at a time: there may be many, and the lock keeps interrupts off.
+            let _was_there = self.delete_one(id);
+        }
+    }
+
+    fn first_posix(&self) -> Option<i32> {
+        self.state.lock().posix.keys().next().copied()
     }
 
     /// Deletes all timers: the process has ended.
