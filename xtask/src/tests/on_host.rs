@@ -7,7 +7,7 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
-/// A command that finds signals as the first program of a guest does: each has its default action, none is blocked.
+/// A command that finds signals as the first program of a guest does: each standard one has its default action, none is blocked.
 ///
 /// Programs inherit what is ignored and blocked, and whoever starts the tests may ignore some: a shell lets what it runs in the background ignore
 /// `SIGINT`, and nohup(1) `SIGHUP`.

@@ -88,7 +88,9 @@ fn printed_on_host(prepared: &Programs, command: &str) -> anyhow::Result<String>
     terminal.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
     terminal.current_dir(directory.path()).env("PATH", path).stdin(Stdio::null());
     let mut output = tempfile::tempfile()?;
-    let mut process = terminal.stdout(output.try_clone()?).spawn()?;
+    terminal.stdout(output.try_clone()?).stderr(output.try_clone()?);
+    // Should it be killed, its terminal hangs up, which ends the rest of them.
+    let mut process = terminal.spawn()?;
     let status = workspace::wait_within(&mut process, LIMIT)?;
     output.rewind()?;
     let mut bytes = Vec::new();
