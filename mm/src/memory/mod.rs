@@ -120,6 +120,13 @@ impl Memory {
         &self.metas[self.index(frame) as usize]
     }
 
+    /// Finds records as [`meta`](Self::meta) does, many in a row: what it takes for that stays in registers, while this struct is read
+    /// again after every atomic operation.
+    pub(crate) fn metas(&self) -> impl Fn(Frame) -> &'static FrameMeta + Copy + use<> {
+        let (metas, base) = (self.metas, self.base);
+        move |frame| &metas[(frame.number() - base) as u32 as usize]
+    }
+
     /// The number of the frame's record.
     pub(crate) fn index(&self, frame: Frame) -> u32 {
         (frame.number() - self.base) as u32

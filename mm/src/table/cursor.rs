@@ -212,11 +212,11 @@ impl<'a, 'g> Cursor<'a, 'g> {
         let (from, to) = (table(source), table(copy.frame()));
         // The source is shared and we hold a reference to it, so what its record says does not change.
         let (present, near) = (memory.meta(source).present(), index(address, level));
-        let used = Used::near(near, present);
+        let (used, meta) = (Used::near(near, present), memory.metas());
         let shared = match level {
             // Only tables of level 2 have entries with a count of another sort.
             2 => share_entries(from, to, used, |entry| memory.count_of(entry)),
-            _ => share_entries(from, to, used, |entry| &memory.meta(entry.frame()).count),
+            _ => share_entries(from, to, used, |entry| &meta(entry.frame()).count),
         };
         shared.map_err(|Saturated| OutOfMemory)?;
         copy.meta().set_present(present, near);

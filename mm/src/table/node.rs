@@ -41,11 +41,15 @@ pub(crate) fn share_entries<'a>(
     count: impl Fn(Entry) -> &'a Count,
 ) -> Result<(), Saturated> {
     while let Some(line) = used.next_line(source) {
-        let mut found = 0;
-        // So many, and known to be: the loop is unrolled.
-        for index in line_start(line)..line_start(line) + LINE {
+        let (start, mut found) = (line_start(line), LINE as u32);
+        // Checked once instead of at each entry; and so many are there that the loop is unrolled.
+        assert!(start + LINE <= TABLE_ENTRIES, "a line of the table");
+        for offset in 0..LINE {
+            let index = start + offset;
             let entry = source.load(index);
             if is_empty(entry) {
+                // Counted instead of the others: most lines that are not empty are full.
+                found -= 1;
                 continue;
             }
             if let Err(full) = count(entry).acquire() {
@@ -53,7 +57,6 @@ pub(crate) fn share_entries<'a>(
                 return Err(full);
             }
             copy.store(index, share_entry(source, index, entry));
-            found += 1;
         }
         used.found(found);
     }
