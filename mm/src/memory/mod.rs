@@ -124,12 +124,12 @@ impl Memory {
     /// again after every atomic operation.
     pub(crate) fn metas(&self) -> impl Fn(Frame) -> &'static FrameMeta + Copy + use<> {
         let (metas, base) = (self.metas, self.base);
-        move |frame| &metas[(frame.number() - base) as u32 as usize]
+        move |frame| &metas[index_above(base, frame) as usize]
     }
 
     /// The number of the frame's record.
     pub(crate) fn index(&self, frame: Frame) -> u32 {
-        (frame.number() - self.base) as u32
+        index_above(self.base, frame)
     }
 
     /// The frame whose record has the number `index`.
@@ -261,4 +261,9 @@ impl Memory {
             _ => Ok(()),
         }
     }
+}
+
+/// The number of the record of `frame`, where the first record is that of frame number `base`.
+fn index_above(base: u64, frame: Frame) -> u32 {
+    (frame.number() - base) as u32
 }

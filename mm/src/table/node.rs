@@ -42,7 +42,7 @@ pub(crate) fn share_entries<'a>(
 ) -> Result<(), Saturated> {
     while let Some(line) = used.next_line(source) {
         let (start, mut found) = (line_start(line), LINE as u32);
-        // Checked once instead of at each entry; and so many are there that the loop is unrolled.
+        // One check instead of one for each entry; and as their number is known, the loop is unrolled.
         assert!(start + LINE <= TABLE_ENTRIES, "a line of the table");
         for offset in 0..LINE {
             let index = start + offset;

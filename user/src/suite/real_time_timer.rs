@@ -151,7 +151,7 @@ fn disarm_while_it_rings(arm: impl Fn(u64), disarm: impl Fn()) {
         let rang = is_pending();
         std::thread::yield_now();
         assert!(rang || !is_pending(), "round {round}, {delay} us");
-        // Since 6.13, Linux takes back the signal of a POSIX timer that is disarmed or deleted.
+        // Linux 6.18, unlike 6.1, takes back the signal of a POSIX timer that is disarmed or deleted.
         assert!(!take() || rang);
         // So both come at about the same time.
         delay = if rang { delay + 1 } else { delay.max(2) - 1 };

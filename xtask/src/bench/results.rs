@@ -169,7 +169,7 @@ impl Ratio {
         let linux = results.figures(subject, Kernel::Linux);
         let skein = results.figures(subject, Kernel::Skein);
         let mut ratios = Vec::new();
-        let mut deviation: f64 = 0.0;
+        let mut within: f64 = 0.0;
         for (round, ours) in &skein {
             let Some((_, theirs)) = linux.iter().find(|(other, _)| other == round) else {
                 continue;
@@ -179,26 +179,26 @@ impl Ratio {
             }
             let ratio = ours.median / theirs.median;
             ratios.push(if ours.is_rate() { 1.0 / ratio } else { ratio });
-            deviation = deviation
-                .max(own_spread(subject.pass, ours).hypot(own_spread(subject.pass, theirs)));
+            let own = |figures: &Figures| own_spread(subject.pass, figures);
+            within = within.max(own(ours).hypot(own(theirs)));
         }
         ratios.sort_by(f64::total_cmp);
         let (&first, &last) = (ratios.first()?, ratios.last()?);
         let value = ratios[ratios.len() / 2];
         let rounds = ((last - value) / value).max((value - first) / value);
-        Some(Self { value, spread: rounds.max(deviation) })
+        Some(Self { value, spread: rounds.max(within) })
     }
 }
 
 /// How far the median of a boot may be away from the truth, as a part of it. What disturbs a measurement of time makes it longer, and may last
 /// for a whole boot: of that only the fastest sample tells. Counts are not disturbed; their samples deviate by themselves.
 fn own_spread(pass: Pass, figures: &Figures) -> f64 {
-    let above_fastest = match pass {
+    let distance = match pass {
         Pass::Time if figures.is_rate() => figures.maximum - figures.median,
         Pass::Time => figures.median - figures.minimum,
-        Pass::Instructions => 0.0,
+        Pass::Instructions => figures.deviation,
     };
-    above_fastest.max(figures.deviation) / figures.median
+    distance / figures.median
 }
 
 /// The figures with the middle one of the medians.
